@@ -1,0 +1,34 @@
+# Two commands: `make demo` and `make test`; both do all the set-up.
+
+VENV := .venv
+VENV_KERAS3 := .venv-keras3
+PYTEST := -q -p no:cacheprovider
+
+.PHONY: setup demo test test-fast lint package clean
+
+setup: $(VENV)/.installed $(VENV_KERAS3)/.installed
+
+$(VENV)/.installed: setup.py constraints.txt scripts/make_environment.sh
+	bash scripts/make_environment.sh $(VENV) constraints.txt all
+
+$(VENV_KERAS3)/.installed: setup.py constraints-keras3.txt scripts/make_environment.sh
+	bash scripts/make_environment.sh $(VENV_KERAS3) constraints-keras3.txt tensorflow,dev
+
+demo: $(VENV)/.installed
+	$(VENV)/bin/python scripts/demo.py
+
+test: setup
+	@echo "== TensorFlow 2.15, Keras 2.15: all tests"
+	$(VENV)/bin/python -m pytest $(PYTEST) tests
+	@echo "== TensorFlow 2.21, Keras 3: the lamb tests"
+	$(VENV_KERAS3)/bin/python -m pytest $(PYTEST) tests/lamb
+
+test-fast: setup
+	$(VENV)/bin/python -m pytest $(PYTEST) -m "not slow" tests
+	$(VENV_KERAS3)/bin/python -m pytest $(PYTEST) -m "not slow" tests/lamb
+
+lint: $(VENV)/.installed
+	$(VENV)/bin/ruff check .
+
+clean:
+	rm -rf $(VENV) $(VENV_KERAS3) build dist *.egg-info
