@@ -1,0 +1,326 @@
+"""Convolutions over split space (arXiv:1909.03108, halo exchange).
+
+A tensor is [batch, *spatial, channels] with two or three spatial dims, each
+of which the layout may split. Padding is SAME, as TensorFlow defines it. A
+convolution, the gradient to its input (which is the transposed convolution)
+and the gradient to its filter are three operations, each widening its blocks
+by just the margin it reads:
+
+  with kernel K, stride s, dilation d, e = (K - 1) d, and SAME's padding of
+  max(e + 1 - s, 0) voxels, `lo` of them in front,
+    y[j]  = sum_k w[k] x[j s - lo + k d]        reads lo before, the rest after
+    dx[i] = sum_k w[k] dy[(i + lo - k d) / s]   reads floor((e - lo) / s) of dy
+                                                before, ceil(lo / s) after
+    dw[k] = sum_j x[j s - lo + k d] dy[j]       reads x as the first does.
+"""
+
+from collections.abc import Sequence
+import dataclasses
+
+import tensorflow as tf
+
+from mtf_unet import halo
+from mtf_unet.mtf_compat import mtf
+
+
+@dataclasses.dataclass(frozen=True)
+class _Axis:
+  """Kernel size, stride and dilation along one spatial dim."""
+  kernel: int
+  stride: int
+  dilation: int
+
+  @property
+  def extent(self) -> int:
+    return (self.kernel - 1) * self.dilation
+
+  @property
+  def input_margin(self) -> tuple[int, int]:
+    total = max(self.extent + 1 - self.stride, 0)
+    return total // 2, total - total // 2
+
+  @property
+  def output_margin(self) -> tuple[int, int]:
+    low = self.input_margin[0]
+    return (self.extent - low) // self.stride, -(-low // self.stride)
+
+
+@dataclasses.dataclass(frozen=True)
+class Geometry:
+  """Kernel, stride and dilation along every spatial dim."""
+  axes: tuple[_Axis, ...]
+
+  @classmethod
+  def of(cls, kernel: Sequence[int], strides: Sequence[int],
+         dilations: Sequence[int]) -> 'Geometry':
+    """Builds it from three sequences of equal length."""
+    return cls(tuple(map(_Axis, kernel, strides, dilations)))
+
+  @property
+  def strides(self) -> list[int]:
+    """As TensorFlow's operations take them."""
+    return [1, *(axis.stride for axis in self.axes), 1]
+
+  @property
+  def dilations(self) -> list[int]:
+    """As TensorFlow's operations take them."""
+    return [1, *(axis.dilation for axis in self.axes), 1]
+
+  @property
+  def input_margins(self) -> list[tuple[int, int]]:
+    """Voxels of x that a block reads beyond its own."""
+    return [axis.input_margin for axis in self.axes]
+
+  @property
+  def output_margins(self) -> list[tuple[int, int]]:
+    """Voxels of dy that the input gradient reads beyond its own."""
+    return [axis.output_margin for axis in self.axes]
+
+  @property
+  def unit_stride(self) -> bool:
+    """Whether every stride is 1."""
+    return all(axis.stride == 1 for axis in self.axes)
+
+
+def _is_split(mesh_impl, shape) -> bool:
+  return any(mesh_impl.tensor_dimension_to_mesh_axis(dim) is not None
+             for dim in shape.dims[1:-1])
+
+
+def _convolve(x, w, geometry, padding):
+  function = tf.nn.conv3d if x.shape.rank == 5 else tf.nn.conv2d
+  return function(x, w, geometry.strides, padding,
+                  dilations=geometry.dilations)
+
+
+def _backprop_input(input_shape, w, dy, geometry, padding):
+  if dy.shape.rank == 5:
+    return tf.raw_ops.Conv3DBackpropInputV2(
+        input_sizes=input_shape, filter=w, out_backprop=dy,
+        strides=geometry.strides, padding=padding,
+        dilations=geometry.dilations)
+  return tf.raw_ops.Conv2DBackpropInput(
+      input_sizes=input_shape, filter=w, out_backprop=dy,
+      strides=geometry.strides, padding=padding, dilations=geometry.dilations)
+
+
+def _backprop_filter(x, filter_shape, dy, geometry, padding):
+  if dy.shape.rank == 5:
+    return tf.raw_ops.Conv3DBackpropFilterV2(
+        input=x, filter_sizes=filter_shape, out_backprop=dy,
+        strides=geometry.strides, padding=padding,
+        dilations=geometry.dilations)
+  return tf.raw_ops.Conv2DBackpropFilter(
+      input=x, filter_sizes=filter_shape, out_backprop=dy,
+      strides=geometry.strides, padding=padding, dilations=geometry.dilations)
+
+
+class ConvolutionOperation(mtf.Operation):
+  """y = x * w."""
+
+  def __init__(self, x, w, output_shape, geometry, name='convolution'):
+    super().__init__([x, w], name=name)
+    self._geometry = geometry
+    self._outputs = [mtf.Tensor(self, output_shape, x.dtype)]
+
+  def gradient(self, grad_ys):
+    (dy,), (x, w) = grad_ys, self.inputs
+    return [
+        InputGradientOperation(dy, w, x.shape, self._geometry).outputs[0],
+        FilterGradientOperation(x, dy, w.shape, self._geometry).outputs[0]]
+
+  def lower(self, lowering):
+    mesh_impl, geometry = lowering.mesh_impl(self), self._geometry
+    x, w = self.inputs
+    blocks, padding = lowering.tensors[x], 'SAME'
+    if _is_split(mesh_impl, x.shape):
+      blocks = halo.exchange(mesh_impl, blocks, x.shape.dims[1:-1],
+                             geometry.input_margins)
+      padding = 'VALID'
+    lowering.set_tensor_lowering(self.outputs[0], mesh_impl.slicewise(
+        lambda x, w: _convolve(x, w, geometry, padding),
+        blocks, lowering.tensors[w]))
+
+
+class InputGradientOperation(mtf.Operation):
+  """The gradient of a convolution to its input: a transposed convolution."""
+
+  def __init__(self, dy, w, input_shape, geometry,
+               name='convolution_input_gradient'):
+    super().__init__([dy, w], name=name)
+    self._geometry = geometry
+    self._outputs = [mtf.Tensor(self, input_shape, dy.dtype)]
+
+  def gradient(self, grad_ys):
+    (dx,), (dy, w) = grad_ys, self.inputs
+    return [
+        ConvolutionOperation(dx, w, dy.shape, self._geometry).outputs[0],
+        FilterGradientOperation(dx, dy, w.shape, self._geometry).outputs[0]]
+
+  def lower(self, lowering):
+    mesh_impl, geometry = lowering.mesh_impl(self), self._geometry
+    dy, w = self.inputs
+    shape = mesh_impl.slice_shape(self.outputs[0].shape)
+    blocks = lowering.tensors[dy]
+    if not _is_split(mesh_impl, dy.shape):
+      local = lambda dy, w: _backprop_input(shape, w, dy, geometry, 'SAME')
+    else:
+      blocks = halo.exchange(mesh_impl, blocks, dy.shape.dims[1:-1],
+                             geometry.output_margins)
+      local = (_flipped_convolution if geometry.unit_stride
+               else _cropped_transposed_convolution)(shape, geometry)
+    lowering.set_tensor_lowering(self.outputs[0], mesh_impl.slicewise(
+        local, blocks, lowering.tensors[w]))
+
+
+def _flipped_convolution(shape, geometry):
+  """With stride 1 the input gradient is a convolution by the turned filter."""
+  del shape
+  spatial = list(range(len(geometry.axes)))
+
+  def local(dy, w):
+    w = tf.reverse(w, spatial)
+    w = tf.transpose(w, spatial + [len(spatial) + 1, len(spatial)])
+    return _convolve(dy, w, geometry, 'VALID')
+  return local
+
+
+def _cropped_transposed_convolution(shape, geometry):
+  """Spreads the widened dy as far as it reaches, then cuts the block out."""
+  begins = [before * axis.stride + axis.input_margin[0]
+            for axis, (before, _) in zip(geometry.axes,
+                                         geometry.output_margins)]
+
+  def local(dy, w):
+    reach = [(n - 1) * axis.stride + axis.extent + 1
+             for n, axis in zip(dy.shape.as_list()[1:-1], geometry.axes)]
+    full = [max(r, begin + n) for r, begin, n in zip(reach, begins,
+                                                     shape[1:-1])]
+    dx = _backprop_input([shape[0], *full, shape[-1]], w, dy, geometry,
+                         'VALID')
+    return tf.slice(dx, [0, *begins, 0], shape)
+  return local
+
+
+class FilterGradientOperation(mtf.Operation):
+  """The gradient of a convolution to its filter, summed over the blocks."""
+
+  def __init__(self, x, dy, filter_shape, geometry,
+               name='convolution_filter_gradient'):
+    super().__init__([x, dy], name=name)
+    self._geometry = geometry
+    self._outputs = [mtf.Tensor(self, filter_shape, x.dtype)]
+
+  @property
+  def has_gradient(self):
+    return False
+
+  def lower(self, lowering):
+    mesh_impl, geometry = lowering.mesh_impl(self), self._geometry
+    x, dy = self.inputs
+    shape = mesh_impl.slice_shape(self.outputs[0].shape)
+    blocks, padding = lowering.tensors[x], 'SAME'
+    if _is_split(mesh_impl, x.shape):
+      blocks = halo.exchange(mesh_impl, blocks, x.shape.dims[1:-1],
+                             geometry.input_margins)
+      padding = 'VALID'
+    dw = mesh_impl.slicewise(
+        lambda x, dy: _backprop_filter(x, shape, dy, geometry, padding),
+        blocks, lowering.tensors[dy])
+    lowering.set_tensor_lowering(self.outputs[0], mesh_impl.allreduce(
+        dw, split_axes(mesh_impl, x.shape), 'SUM'))
+
+
+def split_axes(mesh_impl, shape: mtf.Shape) -> list[int]:
+  """Lists the mesh axes along which a tensor of this shape is cut."""
+  axes = map(mesh_impl.tensor_dimension_to_mesh_axis, shape.dims)
+  return [axis for axis in axes if axis is not None]
+
+
+def _filter(x, kernel, dims, variable_dtype):
+  """The filter variable, [*kernel, dims[0], dims[1]], Glorot uniform."""
+  names = ['kernel_x', 'kernel_y', 'kernel_z'][:len(kernel)]
+  shape = mtf.Shape([*map(mtf.Dimension, names, kernel), *dims])
+  return mtf.get_variable(
+      x.mesh, 'kernel', shape, dtype=variable_dtype,
+      initializer=tf.compat.v1.glorot_uniform_initializer())
+
+
+def _per_axis(value, x, name) -> tuple[int, ...]:
+  rank = len(x.shape.dims) - 2
+  values = (value,) * rank if isinstance(value, int) else tuple(value)
+  if len(values) != rank or any(v < 1 for v in values):
+    raise ValueError(
+        f'{name}: got {value!r}, expected a positive whole number, or one for '
+        f'each of the {rank} spatial dims')
+  return values
+
+
+def convolution(x: mtf.Tensor, output_dim: mtf.Dimension, *,
+                kernel_size, strides=1, dilations=1,
+                variable_dtype: mtf.VariableDType) -> mtf.Tensor:
+  """Convolves with SAME padding and no bias.
+
+  Args:
+    x: [batch, *spatial, channels], two or three spatial dims.
+    output_dim: the channel dim of the result; its name differs from x's.
+    kernel_size: a whole number, or one for each spatial dim; odd, or any size
+      where the stride is as large.
+    strides: likewise; each must divide the block's edge.
+    dilations: likewise.
+    variable_dtype: dtypes of the filter; its activation dtype is x's.
+
+  Returns:
+    [batch, *(spatial / strides), output_dim].
+
+  Raises:
+    ValueError: for sizes that do not fit, naming them.
+  """
+  kernel = _per_axis(kernel_size, x, 'kernel_size')
+  geometry = Geometry.of(kernel, _per_axis(strides, x, 'strides'),
+                         _per_axis(dilations, x, 'dilations'))
+  spatial = []
+  for dim, axis in zip(x.shape.dims[1:-1], geometry.axes):
+    if axis.kernel % 2 == 0 and axis.kernel != axis.stride:
+      raise ValueError(f'kernel_size: got {kernel_size!r}, expected odd sizes')
+    if dim.size % axis.stride:
+      raise ValueError(
+          f'strides: {axis.stride} does not divide the {dim.size} voxels '
+          f'along {dim.name}')
+    spatial.append(mtf.Dimension(dim.name, dim.size // axis.stride))
+  w = _filter(x, kernel, [x.shape.dims[-1], output_dim], variable_dtype)
+  shape = mtf.Shape([x.shape.dims[0], *spatial, output_dim])
+  return ConvolutionOperation(x, w, shape, geometry).outputs[0]
+
+
+def transposed_convolution(x: mtf.Tensor, output_dim: mtf.Dimension, *,
+                           kernel_size, strides,
+                           variable_dtype: mtf.VariableDType) -> mtf.Tensor:
+  """Spreads x by a transposed convolution with SAME padding and no bias.
+
+  Args:
+    x: [batch, *spatial, channels].
+    output_dim: the channel dim of the result.
+    kernel_size: at least the stride: a whole number, or one for each dim.
+    strides: likewise.
+    variable_dtype: dtypes of the filter, [*kernel, output, input].
+
+  Returns:
+    [batch, *(spatial * strides), output_dim].
+
+  Raises:
+    ValueError: for sizes that do not fit, naming them.
+  """
+  kernel = _per_axis(kernel_size, x, 'kernel_size')
+  strides = _per_axis(strides, x, 'strides')
+  if any(k < s for k, s in zip(kernel, strides)):
+    raise ValueError(
+        f'kernel_size: got {kernel_size!r}, expected at least the strides '
+        f'{strides}')
+  geometry = Geometry.of(kernel, strides, (1,) * len(kernel))
+  spatial = [mtf.Dimension(dim.name, dim.size * stride)
+             for dim, stride in zip(x.shape.dims[1:-1], strides)]
+  w = _filter(x, kernel, [output_dim, x.shape.dims[-1]], variable_dtype)
+  shape = mtf.Shape([x.shape.dims[0], *spatial, output_dim])
+  return InputGradientOperation(
+      x, w, shape, geometry, name='transposed_convolution').outputs[0]

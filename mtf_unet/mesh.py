@@ -1,0 +1,51 @@
+"""Puts a partition on real processors.
+
+`PlacementMeshImpl` holds one copy of the program for each block, placed on
+named devices (CPU, GPU, workers of a cluster). Several blocks may share a
+device: exchange between them is then a local copy.
+"""
+
+import tensorflow as tf
+
+from mtf_unet import errors
+from mtf_unet import layout
+from mtf_unet.mtf_compat import mtf
+
+
+def virtual_cpu_devices(count: int) -> list[str]:
+  """Names the first `count` CPU devices of this process."""
+  return [f'/device:CPU:{i}' for i in range(count)]
+
+
+def session_config(partition: layout.Partition) -> tf.compat.v1.ConfigProto:
+  """Returns a session config with enough virtual CPU devices."""
+  return tf.compat.v1.ConfigProto(
+      device_count={'CPU': partition.num_devices}, allow_soft_placement=True)
+
+
+def placement_mesh(
+    partition: layout.Partition, devices: list[str] | None = None
+) -> mtf.placement_mesh_impl.PlacementMeshImpl:
+  """Places a partition on devices, several blocks on each where needed.
+
+  Args:
+    partition: the checked layout.
+    devices: device names; by default virtual CPU devices of this process.
+
+  Raises:
+    InputError: when there are fewer devices than the partition needs.
+  """
+  if devices is None:
+    devices = virtual_cpu_devices(partition.num_devices)
+  if len(devices) < partition.num_devices:
+    raise errors.InputError(
+        f'mesh: {partition.mesh_shape_string()} needs '
+        f'{partition.num_devices} devices, got {len(devices)}: '
+        f'{", ".join(devices)}')
+  per_device = partition.mesh_size // partition.num_devices
+  block_devices = [devices[block // per_device]
+                   for block in range(partition.mesh_size)]
+  return mtf.placement_mesh_impl.PlacementMeshImpl(
+      mtf.convert_to_shape(partition.mesh_shape_string()),
+      mtf.convert_to_layout_rules(partition.layout_string()),
+      block_devices)

@@ -1,0 +1,314 @@
+"""Batch and instance norm over the whole mesh, activation and dropout in one.
+
+  y = mask / keep * leaky_relu(gamma (x - mean) / sqrt(variance + eps) + beta)
+
+The three are one operation because its gradient then needs x and the mask
+alone: neither the normalised nor the activated tensor is kept. `gamma` and
+`beta` carry 1 / keep, which passes through the activation as it is positive.
+
+Statistics are float32 whatever x is. Each block computes its own mean and
+variance (two passes in one kernel), which are then joined over the mesh:
+  mean = avg(mean_i),  variance = avg(variance_i + (mean_i - mean)^2),
+free of the cancellation in E[x^2] - E[x]^2.
+
+Dimensions: b batch, s all spatial dims, c channels. Batch norm reduces b and
+s, instance norm s alone.
+"""
+
+from collections.abc import Callable
+import dataclasses
+import math
+
+import tensorflow as tf
+
+from mtf_unet import convolution
+from mtf_unet import dropout as dropout_lib
+from mtf_unet.mtf_compat import mtf
+
+
+@dataclasses.dataclass(frozen=True)
+class _Settings:
+  epsilon: float
+  slope: float
+  per_sample: bool
+  dropout: dropout_lib.Dropout | None
+
+  @property
+  def scale(self) -> float:
+    return self.dropout.scale if self.dropout else 1.0
+
+
+def _samples(function, per_sample, *xs):
+  """Calls a kernel on [s, 1, 1, c] of the whole batch or sample by sample.
+
+  Of the kernel's results, those as large as x come back in x's shape, those of
+  a channel as [c] or, by sample, [b, c].
+  """
+  shape = xs[0].shape.as_list()
+  flat = [-1, 1, 1, shape[-1]]
+  if not per_sample:
+    results = function(*[tf.reshape(x, flat) for x in xs])
+    return tuple(r if r.shape.rank == 1 else tf.reshape(r, shape)
+                 for r in results)
+  parts = [function(*[tf.reshape(x[i], flat) for x in xs])
+           for i in range(shape[0])]
+  return tuple(
+      tf.stack(column) if column[0].shape.rank == 1 else tf.reshape(
+          tf.concat(column, 0), shape)
+      for column in zip(*parts))
+
+
+def _scale_offset(x, scale, offset):
+  """x * scale + offset by channel, in one pass over memory."""
+  one, zero = tf.ones_like(scale), tf.zeros_like(scale)
+  return tf.raw_ops.FusedBatchNormV3(
+      x=x, scale=scale, offset=offset, mean=zero, variance=one, epsilon=0.0,
+      is_training=False).y
+
+
+def _by_sample(per_sample, function, x, *channelwise):
+  """Calls function(x, *[c]) with each sample's own [c] where asked to."""
+  if not per_sample:
+    return _samples(lambda x: (function(x, *channelwise),), False, x)[0]
+  index = iter(range(x.shape[0]))
+
+  def one(x):
+    i = next(index)
+    return (function(x, *[value[i] for value in channelwise]),)
+  return _samples(one, True, x)[0]
+
+
+def _local_moments(x):
+  result = tf.raw_ops.FusedBatchNormV3(
+      x=x, scale=tf.ones([x.shape[-1]]), offset=tf.zeros([x.shape[-1]]),
+      mean=[], variance=[], epsilon=1e-3, is_training=True)
+  count = x.shape.as_list()[0]
+  # The kernel returns the unbiased variance.
+  return result.batch_mean, result.batch_variance * ((count - 1) / count)
+
+
+class MomentsOperation(mtf.Operation):
+  """Mean and variance over the whole mesh, float32, [c] or [b, c]."""
+
+  def __init__(self, x, settings):
+    super().__init__([x], name='moments')
+    self._settings = settings
+    dims = x.shape.dims
+    shape = mtf.Shape(([dims[0]] if settings.per_sample else []) + [dims[-1]])
+    self._outputs = [mtf.Tensor(self, shape, tf.float32) for _ in range(2)]
+
+  @property
+  def has_gradient(self):
+    # NormalizeOperation's gradient holds that of its statistics.
+    return False
+
+  def lower(self, lowering):
+    mesh_impl, (x,) = lowering.mesh_impl(self), self.inputs
+    mean, variance = mesh_impl.slicewise(
+        lambda x: _samples(_local_moments, self._settings.per_sample, x),
+        lowering.tensors[x])
+    axes = _statistics_axes(mesh_impl, x.shape, self._settings)
+    blocks = math.prod(mesh_impl.shape[axis].size for axis in axes)
+    if axes:
+      local = mean
+      mean = mesh_impl.slicewise(
+          lambda m: m / blocks, mesh_impl.allreduce(mean, axes, 'SUM'))
+      spread = mesh_impl.slicewise(
+          lambda v, m, whole: (v + tf.square(m - whole)) / blocks,
+          variance, local, mean)
+      variance = mesh_impl.allreduce(spread, axes, 'SUM')
+    lowering.set_tensor_lowering(self.outputs[0], mean)
+    lowering.set_tensor_lowering(self.outputs[1], variance)
+
+
+def _statistics_axes(mesh_impl, shape, settings):
+  """Mesh axes over which the statistics are joined."""
+  dims = shape.dims[1:-1] if settings.per_sample else shape.dims[:-1]
+  return convolution.split_axes(mesh_impl, mtf.Shape(dims))
+
+
+class NormalizeOperation(mtf.Operation):
+  """The block's formula; outputs y and, with dropout, the mask."""
+
+  def __init__(self, x, gamma, beta, mean, variance, settings, *, frozen):
+    super().__init__([x, gamma, beta, mean, variance], name='normalize')
+    self._settings, self._frozen = settings, frozen
+    self._outputs = [mtf.Tensor(self, x.shape, x.dtype)]
+    if settings.dropout:
+      self._outputs.append(mtf.Tensor(self, x.shape, tf.bool))
+
+  def gradient(self, grad_ys):
+    mask = self.outputs[1:]
+    operation = NormalizeGradientOperation(
+        grad_ys[0], self.inputs, mask, self._settings, frozen=self._frozen)
+    return operation.outputs + [None, None]
+
+  def lower(self, lowering):
+    mesh_impl, settings = lowering.mesh_impl(self), self._settings
+    masks = []
+    if settings.dropout:
+      masks = [settings.dropout.masks(mesh_impl, self.inputs[0].shape,
+                                      self.name)]
+      lowering.set_tensor_lowering(self.outputs[1], masks[0])
+
+    def local(x, gamma, beta, mean, variance, *mask):
+      y = _pre_activation(x, gamma, beta, mean, variance, settings)
+      if settings.slope != 1.0:
+        y = tf.nn.leaky_relu(y, settings.slope)
+      return dropout_lib.apply_mask(y, mask[0], 1.0) if mask else y
+    lowering.set_tensor_lowering(self.outputs[0], mesh_impl.slicewise(
+        local, *map(lowering.tensors.get, self.inputs), *masks))
+
+
+def _pre_activation(x, gamma, beta, mean, variance, settings):
+  scale = gamma * settings.scale * tf.math.rsqrt(variance + settings.epsilon)
+  offset = beta * settings.scale - mean * scale
+  return _by_sample(settings.per_sample, _scale_offset, x, scale, offset)
+
+
+class NormalizeGradientOperation(mtf.Operation):
+  """Gradients to x, gamma and beta, through the statistics unless frozen.
+
+  With g = dy through mask and activation, N voxels in a statistic,
+  x^ = (x - mean) / sqrt(variance + eps) and sums over the whole mesh:
+    dbeta = sum g,  dgamma = sum g x^,
+    dx = gamma / sqrt(variance + eps) (g - dbeta / N - x^ dgamma / N).
+  """
+
+  def __init__(self, dy, inputs, mask, settings, *, frozen):
+    super().__init__([dy, *inputs, *mask], name='normalize_gradient')
+    self._settings, self._frozen = settings, frozen
+    x, gamma, beta = inputs[:3]
+    self._outputs = [mtf.Tensor(self, t.shape, t.dtype)
+                     for t in (x, gamma, beta)]
+
+  @property
+  def has_gradient(self):
+    return False
+
+  def lower(self, lowering):
+    mesh_impl, settings = lowering.mesh_impl(self), self._settings
+    dy, x, gamma, beta, mean, variance, *mask = map(
+        lowering.tensors.get, self.inputs)
+    shape = self.inputs[0].shape
+    axes = _statistics_axes(mesh_impl, shape, settings)
+
+    def direct(dy, x, gamma, beta, mean, variance, *mask):
+      g = _through_activation(dy, x, gamma, beta, mean, variance, mask,
+                              settings)
+      return _frozen_gradient(g, x, gamma, mean, variance, settings)
+    dx, dgamma, dbeta = mesh_impl.slicewise(
+        direct, dy, x, gamma, beta, mean, variance, *mask)
+    dgamma = mesh_impl.allreduce(dgamma, axes, 'SUM')
+    dbeta = mesh_impl.allreduce(dbeta, axes, 'SUM')
+    if not self._frozen:
+      count = shape.size // shape.dims[-1].size
+      if settings.per_sample:
+        count //= shape.dims[0].size
+      dx = mesh_impl.slicewise(
+          lambda dx, *rest: dx - _statistics_part(*rest, count, settings),
+          dx, x, gamma, mean, variance, dgamma, dbeta)
+    if settings.per_sample:
+      total = lambda t: tf.reduce_sum(t, 0)
+      batch = convolution.split_axes(mesh_impl, mtf.Shape([shape.dims[0]]))
+      dgamma, dbeta = [mesh_impl.allreduce(mesh_impl.slicewise(total, t),
+                                           batch, 'SUM')
+                       for t in (dgamma, dbeta)]
+    for output, value in zip(self.outputs, (dx, dgamma, dbeta)):
+      lowering.set_tensor_lowering(output, value)
+
+
+def _through_activation(dy, x, gamma, beta, mean, variance, mask, settings):
+  if mask:
+    dy = dropout_lib.apply_mask(dy, mask[0], settings.scale)
+  if settings.slope == 1.0:
+    return dy
+  # Computed again rather than kept: one pass against a whole activation.
+  features = _pre_activation(x, gamma, beta, mean, variance, settings)
+  return tf.raw_ops.LeakyReluGrad(gradients=dy, features=features,
+                                  alpha=settings.slope)
+
+
+def _frozen_gradient(g, x, gamma, mean, variance, settings):
+  """dx with the statistics held, and this block's part of dgamma, dbeta."""
+  index = iter(range(g.shape[0]))
+
+  def one(g, x):
+    i = next(index)
+    m, v = (mean[i], variance[i]) if settings.per_sample else (mean, variance)
+    result = tf.raw_ops.FusedBatchNormGradV3(
+        y_backprop=g, x=x, scale=gamma, reserve_space_1=m, reserve_space_2=v,
+        reserve_space_3=[], epsilon=settings.epsilon, is_training=False)
+    return result.x_backprop, result.scale_backprop, result.offset_backprop
+  return _samples(one, settings.per_sample, g, x)
+
+
+def _statistics_part(x, gamma, mean, variance, dgamma, dbeta, count, settings):
+  inverse = tf.math.rsqrt(variance + settings.epsilon)
+  slope = gamma * tf.square(inverse) * dgamma / count
+  offset = gamma * inverse * dbeta / count - slope * mean
+  return _by_sample(settings.per_sample, _scale_offset, x, slope, offset)
+
+
+@dataclasses.dataclass(frozen=True)
+class Normalization:
+  """What every normalised layer of a network has in common.
+
+  Attributes:
+    kind: 'batch' or 'instance'.
+    training: use the batch's own statistics; else batch norm uses the moving
+      ones, and instance norm still its own.
+    momentum: of batch norm's moving averages.
+    epsilon: added to the variance.
+    slope: of the leaky ReLU below zero; 1 for no activation.
+    add_update: receives the mtf.Operations that update moving averages.
+  """
+  kind: str
+  training: bool
+  momentum: float
+  epsilon: float
+  slope: float
+  add_update: Callable[[mtf.Operation], None]
+
+
+def normalize(x: mtf.Tensor, how: Normalization,
+              dropout: dropout_lib.Dropout | None = None) -> mtf.Tensor:
+  """Normalises, activates and, where given, drops.
+
+  Makes the variables gamma (ones) and beta (zeros) and, for batch norm,
+  moving_mean (zeros) and moving_variance (ones) in the current scope.
+
+  Args:
+    x: [batch, *spatial, channels].
+    how: the settings.
+    dropout: applied after the activation.
+
+  Returns:
+    A tensor of x's shape and dtype.
+  """
+  if dropout is not None and not dropout.active:
+    dropout = None
+  settings = _Settings(how.epsilon, how.slope, how.kind == 'instance', dropout)
+  channels = x.shape.dims[-1]
+
+  def variable(name, initial, trainable):
+    return mtf.get_variable(
+        x.mesh, name, mtf.Shape([channels]), dtype=tf.float32,
+        initializer=tf.compat.v1.constant_initializer(initial),
+        trainable=trainable)
+  gamma, beta = variable('gamma', 1.0, True), variable('beta', 0.0, True)
+  if settings.per_sample:
+    mean, variance = MomentsOperation(x, settings).outputs
+  else:
+    moving = [variable('moving_mean', 0.0, False),
+              variable('moving_variance', 1.0, False)]
+    if how.training:
+      mean, variance = MomentsOperation(x, settings).outputs
+      for average, value in zip(moving, (mean, variance)):
+        how.add_update(mtf.assign(
+            average, average * how.momentum + value * (1 - how.momentum)))
+    else:
+      mean, variance = moving
+  frozen = not (settings.per_sample or how.training)
+  return NormalizeOperation(x, gamma, beta, mean, variance, settings,
+                            frozen=frozen).outputs[0]
