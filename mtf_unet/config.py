@@ -82,6 +82,11 @@ class DataConfig:
   # Fraction of the cases that is held out where there is no split file.
   validation_fraction: float = 0.2
   split_seed: int = 0
+  # Cross-validation that leaves the validation cases alone: with folds > 0
+  # the training cases fall into so many parts, part `fold` (0 .. folds - 1)
+  # is validated on and the others are trained on.
+  folds: int = 0
+  fold: int = 0
   # Keep decoded volumes in memory (set to False for sets larger than that).
   cache: bool = True
   augmentation: AugmentationConfig = AugmentationConfig()
@@ -100,6 +105,12 @@ class DataConfig:
     _require(self.normalization in ('hounsfield', 'zscore'),
              'data.normalization', self.normalization,
              "'hounsfield' or 'zscore'")
+    _require(self.fit == 'pad' or self.spacing_mm is None, 'data.spacing_mm',
+             self.spacing_mm, "None with fit 'resize', which stretches to size")
+    _require(self.folds >= 0 and self.folds != 1, 'data.folds', self.folds,
+             '0, or 2 or more')
+    _require(0 <= self.fold < max(1, self.folds), 'data.fold', self.fold,
+             'a whole number from 0 to folds - 1')
     _require(self.neighbor_slices >= 0, 'data.neighbor_slices',
              self.neighbor_slices, '0 or more')
     _require(0 < self.validation_fraction < 1, 'data.validation_fraction',
@@ -173,7 +184,7 @@ class NetworkConfig:
 
   @property
   def size_multiple(self) -> int:
-    """What one block's edge must be a multiple of, to be halved at each pool."""
+    """What a block's edge must be a multiple of, to be halved at each pool."""
     return 2 ** (self.levels - 1)
 
 

@@ -1,0 +1,43 @@
+"""Writes a file under a temporary name first, so no crash leaves half of it."""
+
+import collections.abc
+import contextlib
+import json
+import os
+import pathlib
+import typing
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike) -> collections.abc.Iterator[
+    typing.BinaryIO]:
+  """Opens a temporary file that takes the name `path` when all went well.
+
+  The temporary file is hidden and lies in the same folder, so that the rename
+  is one atomic step; on any error it is removed and an older file at `path`
+  stays as it was.
+
+  Args:
+    path: name of the finished file; its folder is made where missing.
+
+  Yields:
+    The temporary file, open for binary writing.
+  """
+  path = pathlib.Path(path)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  temporary = path.with_name(f'.{path.name}.{os.getpid()}.partial')
+  try:
+    with open(temporary, 'wb') as stream:
+      yield stream
+      stream.flush()
+      os.fsync(stream.fileno())
+    os.replace(temporary, path)
+  finally:
+    temporary.unlink(missing_ok=True)
+
+
+def write_json(path: str | os.PathLike, content: typing.Any) -> None:
+  """Writes strict JSON (a NaN in `content` is an error, not a word)."""
+  text = json.dumps(content, indent=2, allow_nan=False) + '\n'
+  with replacing(path) as stream:
+    stream.write(text.encode('utf-8'))
