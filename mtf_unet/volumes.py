@@ -136,6 +136,29 @@ def check_same_grid(image: Volume, label: Volume) -> None:
         f'those of {image.path}, expected the same affine')
 
 
+def write(path: str | os.PathLike, array: np.ndarray,
+          affine: np.ndarray) -> None:
+  """Writes an array as .nii.gz, under a temporary name first.
+
+  Args:
+    path: ends in .nii.gz.
+    array: [x, y, z] or [x, y, z, channels], written in its own type.
+    affine: [4, 4], voxel indices to mm.
+
+  Raises:
+    InputError: for another ending.
+  """
+  if not str(path).endswith('.nii.gz'):
+    raise errors.InputError(f'{path}: expected a name ending in .nii.gz')
+  image = nibabel.Nifti1Image(array, affine)
+  image.header.set_xyzt_units('mm')
+  # No time stamp inside: equal arrays give equal files.
+  with atomic_file.replacing(path) as stream, gzip.GzipFile(
+      fileobj=stream, filename='', mode='wb', compresslevel=6,
+      mtime=0) as packed:
+    image.to_stream(packed)
+
+
 def write_label(path: str | os.PathLike, array: np.ndarray,
                 like: Volume) -> None:
   """Writes a label map on the grid of a volume that was read.
@@ -144,8 +167,12 @@ def write_label(path: str | os.PathLike, array: np.ndarray,
     path: ends in .nii.gz.
     array: uint8 [x, y, z] in the orientation of `like`.
     like: gives shape and affine.
+
+  Raises:
+    InputError: if the shapes differ.
   """
-  _write(path, np.asarray(array, np.uint8), like)
+  _check_shape(path, array, like)
+  write(path, np.asarray(array, np.uint8), like.affine)
 
 
 def write_probabilities(path: str | os.PathLike, array: np.ndarray,
@@ -157,8 +184,12 @@ def write_probabilities(path: str | os.PathLike, array: np.ndarray,
     array: [x, y, z, classes] in [0, 1], in the orientation of `like`; written
       as float32.
     like: gives shape and affine.
+
+  Raises:
+    InputError: if the shapes differ.
   """
-  _write(path, np.asarray(array, np.float32), like)
+  _check_shape(path, array, like)
+  write(path, np.asarray(array, np.float32), like.affine)
 
 
 def spacing_mm(affine: np.ndarray) -> tuple[float, float, float]:
@@ -252,17 +283,8 @@ def _check_header(image, path):
         f'{stored} bytes cannot hold them; expected a whole file')
 
 
-def _write(path, array, like):
+def _check_shape(path, array, like):
   if array.shape[:3] != like.array.shape[:3]:
     raise errors.InputError(
         f'{path}: array of shape {array.shape}, expected that of {like.path}, '
         f'{like.array.shape[:3]}')
-  if not str(path).endswith('.nii.gz'):
-    raise errors.InputError(f'{path}: expected a name ending in .nii.gz')
-  image = nibabel.Nifti1Image(array, like.affine)
-  image.header.set_xyzt_units('mm')
-  # No time stamp inside: equal arrays give equal files.
-  with atomic_file.replacing(path) as stream, gzip.GzipFile(
-      fileobj=stream, filename='', mode='wb', compresslevel=6,
-      mtime=0) as packed:
-    image.to_stream(packed)
