@@ -1,6 +1,6 @@
 """Puts a partition on real processors.
 
-`PlacementMeshImpl` holds one copy of the program for each block, placed on
+`SharedMemoryMeshImpl` holds one copy of the program for each block, placed on
 named devices (CPU, GPU, workers of a cluster). Several blocks may share a
 device: exchange between them is then a local copy.
 """
@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from mtf_unet import errors
 from mtf_unet import layout
+from mtf_unet import shared_memory_mesh
 from mtf_unet.mtf_compat import mtf
 
 
@@ -25,7 +26,7 @@ def session_config(partition: layout.Partition) -> tf.compat.v1.ConfigProto:
 
 def placement_mesh(
     partition: layout.Partition, devices: list[str] | None = None
-) -> mtf.placement_mesh_impl.PlacementMeshImpl:
+) -> shared_memory_mesh.SharedMemoryMeshImpl:
   """Places a partition on devices, several blocks on each where needed.
 
   Args:
@@ -45,7 +46,7 @@ def placement_mesh(
   per_device = partition.mesh_size // partition.num_devices
   block_devices = [devices[block // per_device]
                    for block in range(partition.mesh_size)]
-  return mtf.placement_mesh_impl.PlacementMeshImpl(
+  return shared_memory_mesh.SharedMemoryMeshImpl(
       mtf.convert_to_shape(partition.mesh_shape_string()),
       mtf.convert_to_layout_rules(partition.layout_string()),
       block_devices)

@@ -223,8 +223,10 @@ def _through_activation(dy, x, gamma, beta, mean, variance, mask, settings):
     dy = dropout_lib.apply_mask(dy, mask[0], settings.scale)
   if settings.slope == 1.0:
     return dy
-  # Computed again rather than kept: one pass against a whole activation.
-  features = _pre_activation(x, gamma, beta, mean, variance, settings)
+  # Computed again rather than kept: one pass against a whole activation. The
+  # dependency keeps TensorFlow from doing it in the forward pass already.
+  with tf.control_dependencies([dy]):
+    features = _pre_activation(x, gamma, beta, mean, variance, settings)
   return tf.raw_ops.LeakyReluGrad(gradients=dy, features=features,
                                   alpha=settings.slope)
 
