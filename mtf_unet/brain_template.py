@@ -119,9 +119,10 @@ def degrade(image: np.ndarray, white_intensity: float, seed: int
   direction = rng.uniform(-1, 1, 3)
   axes = np.meshgrid(*[np.linspace(-1, 1, n) for n in image.shape],
                      indexing='ij', sparse=True)
+  # From -1 in one corner to 1 in the opposite one.
   ramp = sum(d * axis for d, axis in zip(direction, axes))
-  field = 1 + _BIAS_FRACTION * np.sin(
-      np.pi / 2 * ramp / np.abs(direction).sum() * 2)
+  ramp = ramp / np.abs(direction).sum()
+  field = 1 + _BIAS_FRACTION * np.sin(np.pi * ramp)
   real, imaginary = rng.normal(
       0, _NOISE_FRACTION * white_intensity, (2,) + image.shape)
   return np.hypot(image * field + real, imaginary).astype(np.float32)

@@ -5,6 +5,7 @@ import os
 
 from matplotlib import figure
 from matplotlib import lines
+from matplotlib import patheffects
 from matplotlib.backends import backend_agg
 import numpy as np
 
@@ -33,7 +34,7 @@ def write_overlay(path: str | os.PathLike, image: volumes.Volume,
     image: the scan in its file's orientation; its first channel is shown.
     label: uint8 [x, y, z] on the scan's grid, drawn as lines over a tint.
     num_classes: number of classes, the background included.
-    truth: drawn as dashed lines where given, like `label`.
+    truth: drawn as dashed white lines where given, like `label`.
     title: a line above the picture.
   """
   spacing_mm = volumes.spacing_mm(volumes.to_canonical(image)[0].affine)
@@ -93,10 +94,10 @@ def _draw_plane(axes, plane, cuts, spacing_mm, window, *, voxels, label, truth,
   tint = np.zeros(flat[1].shape + (4,))
   for index in range(1, num_classes):
     color = _color(index)
-    tint[flat[1] == index] = _rgba(color, 0.3)
+    tint[flat[1] == index] = _rgba(color, 0.25)
     _contour(axes, flat[1] == index, extent, color, 'solid')
     if truth is not None:
-      _contour(axes, flat[2] == index, extent, color, 'dashed')
+      _contour(axes, flat[2] == index, extent, 'white', 'dashed')
   axes.imshow(tint, origin='lower', extent=extent, interpolation='nearest')
   axes.set_xlim(extent[:2])
   axes.set_ylim(extent[2:])
@@ -107,7 +108,8 @@ def _draw_plane(axes, plane, cuts, spacing_mm, window, *, voxels, label, truth,
   letters = _LETTERS[right] + _LETTERS[up]
   for (x, y), letter in zip(places, letters):
     axes.text(x, y, letter, transform=axes.transAxes, color='white',
-              ha='center', va='center', fontsize=11)
+              ha='center', va='center', fontsize=11, path_effects=[
+                  patheffects.withStroke(linewidth=2, foreground='black')])
 
 
 def _contour(axes, mask, extent, color, style):
