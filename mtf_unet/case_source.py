@@ -93,6 +93,8 @@ def open_split(data_dir: str | os.PathLike, data_config: config_lib.DataConfig,
   Raises:
     InputError: if nothing is prepared there, or with other settings.
   """
+  if fold is not None:
+    data_config = dataclasses.replace(data_config, fold=fold)
   if split not in (splits.TRAIN, splits.VALIDATION):
     raise errors.InputError(
         f"split: got {split!r}, expected 'train' or 'validation'")
@@ -105,6 +107,5 @@ def open_split(data_dir: str | os.PathLike, data_config: config_lib.DataConfig,
   records = builder.as_data_source(splits.TRAIN)
   names = [records[i]['name'].decode('utf-8') for i in range(len(records))]
   parts = splits.fold_indices(
-      names, data_config.fold if fold is None else fold, data_config.folds,
-      data_config.split_seed)
+      names, data_config.fold, data_config.folds, data_config.split_seed)
   return CaseSource(records, parts[split], data_config)

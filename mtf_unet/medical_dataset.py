@@ -54,7 +54,7 @@ class MedicalDataset(tfds.core.GeneratorBasedBuilder):
   VERSION = tfds.core.Version(_VERSION)
 
   def _info(self) -> tfds.core.DatasetInfo:
-    return tfds.core.DatasetInfo(
+    return _LocalInfo(
         builder=self,
         description='Scans with label maps, on the resampled grid.',
         features=tfds.features.FeaturesDict({
@@ -99,6 +99,13 @@ class MedicalDataset(tfds.core.GeneratorBasedBuilder):
       }
       self._done += 1
       self.builder_config.on_case(self._done, self._total, case.name)
+
+
+class _LocalInfo(tfds.core.DatasetInfo):
+  """Stays on this machine: no look-up of the data set in a public bucket."""
+
+  def initialize_from_bucket(self) -> None:
+    """Leaves the description as the builder made it."""
 
 
 def settings(data_config: config_lib.DataConfig) -> dict:

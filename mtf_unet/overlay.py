@@ -37,12 +37,14 @@ def write_overlay(path: str | os.PathLike, image: volumes.Volume,
     truth: drawn as dashed white lines where given, like `label`.
     title: a line above the picture.
   """
-  spacing_mm = volumes.spacing_mm(volumes.to_canonical(image)[0].affine)
-  orientation = volumes.canonical_orientation(image.affine)
-  voxels, label, truth = (
-      None if array is None else volumes.orientations.apply_orientation(
-          array, orientation)
-      for array in (_first_channel(image.array), label, truth))
+  canonical, orientation = volumes.to_canonical(image)
+  spacing_mm = volumes.spacing_mm(canonical.affine)
+  voxels = canonical.array
+  if voxels.ndim == 4:
+    voxels = voxels[..., 0]
+  label, truth = (
+      None if array is None else volumes.turned(array, orientation)
+      for array in (label, truth))
   cuts = central_slices(label if label.any() or truth is None else truth)
   window = np.percentile(voxels, (1, 99))
   sheet = figure.Figure(figsize=(12, 4.6), dpi=_PIXELS_PER_INCH,
@@ -74,10 +76,6 @@ def central_slices(label: np.ndarray) -> tuple[int, int, int]:
       int(np.argmax(np.count_nonzero(
           label, axis=tuple(other for other in range(3) if other != axis))))
       for axis in range(3))
-
-
-def _first_channel(array):
-  return array if array.ndim == 3 else array[..., 0]
 
 
 def _draw_plane(axes, plane, cuts, spacing_mm, window, *, voxels, label, truth,

@@ -158,9 +158,8 @@ def to_network_grid(volume: volumes.Volume,
 
 def label_to_grid(label: np.ndarray, geometry: Geometry) -> np.ndarray:
   """Takes a label map from the file's grid to `grid_shape`, nearest voxel."""
-  canonical = volumes.orientations.apply_orientation(
-      label, geometry.orientation)
-  return _stretch_nearest(canonical, geometry.grid_shape)
+  return _stretch_nearest(
+      volumes.turned(label, geometry.orientation), geometry.grid_shape)
 
 
 def label_to_network_grid(label: np.ndarray, geometry: Geometry) -> np.ndarray:

@@ -216,10 +216,15 @@ def to_canonical(volume: Volume) -> tuple[Volume, np.ndarray]:
     (the turned volume, the [3, 2] orientation that `from_canonical` undoes).
   """
   orientation = canonical_orientation(volume.affine)
-  array = orientations.apply_orientation(volume.array, orientation)
+  array = turned(volume.array, orientation)
   affine = volume.affine @ orientations.inv_ornt_aff(
       orientation, volume.array.shape[:3])
   return dataclasses.replace(volume, array=array, affine=affine), orientation
+
+
+def turned(array: np.ndarray, orientation: np.ndarray) -> np.ndarray:
+  """Turns [x, y, z] or [x, y, z, channels] to canonical orientation."""
+  return orientations.apply_orientation(array, orientation)
 
 
 def from_canonical(array: np.ndarray, orientation: np.ndarray) -> np.ndarray:
