@@ -10,6 +10,7 @@ the end, so a preparation that fails leaves nothing that looks prepared.
 import collections.abc
 import os
 import pathlib
+import tempfile
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -179,16 +180,27 @@ def prepare(input_dir: str | os.PathLike, data_dir: str | os.PathLike,
     The number of cases in each split.
 
   Raises:
-    InputError: for bad input, naming the file; nothing is left behind.
+    InputError: for bad input, naming the file.
+    OSError: if the disk is full. In both cases nothing is left behind.
   """
   builder = MedicalDataset(
       data_dir=os.fspath(data_dir), file_format='array_record',
       config=MedicalDatasetConfig(
           input_dir=input_dir, data_config=data_config, split_file=split_file,
           on_case=on_case))
-  builder.download_and_prepare(
-      download_config=tfds.download.DownloadConfig(
-          try_download_gcs=False, compute_stats='skip'))
+  try:
+    # tensorflow-datasets makes folders for downloads, which stay empty.
+    with tempfile.TemporaryDirectory() as downloads:
+      builder.download_and_prepare(
+          download_dir=downloads,
+          download_config=tfds.download.DownloadConfig(
+              try_download_gcs=False, compute_stats='skip'))
+  except RuntimeError as error:
+    # ArrayRecord's word for a full disk.
+    if 'write() failed' not in str(error):
+      raise
+    raise OSError(
+        f'{data_dir}: cannot write prepared data ({error})') from error
   check_settings(data_dir, data_config)
   return {name: split.num_examples
           for name, split in builder.info.splits.items()}

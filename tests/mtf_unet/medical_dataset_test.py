@@ -81,6 +81,22 @@ def test_a_bad_file_leaves_nothing_behind(tmp_path):
   assert not medical_dataset.prepared_folder(tmp_path / 'data').exists()
 
 
+def test_a_full_disk_is_told_as_such(tmp_path, monkeypatch):
+  scans.decathlon(tmp_path / 'raw')
+
+  class FullDisk:
+    def __init__(self, *_):
+      pass
+
+    def write(self, _):
+      raise RuntimeError('write() failed: No space left on device')
+  monkeypatch.setattr(medical_dataset.tfds.core.file_adapters
+                      .array_record_module, 'ArrayRecordWriter', FullDisk)
+  with pytest.raises(OSError, match='No space left on device'):
+    _prepare(tmp_path)
+  assert not medical_dataset.prepared_folder(tmp_path / 'data').exists()
+
+
 def test_largest_grid_is_over_all_cases(tmp_path):
   raw = tmp_path / 'raw'
   for i, shape in enumerate([(9, 14, 8), (12, 9, 9)]):
