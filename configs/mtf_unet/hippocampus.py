@@ -1,0 +1,62 @@
+"""Hippocampus MR (Medical Segmentation Decathlon, Task04) on a 2x2x1 mesh.
+
+  python scripts/mtf_unet/prepare_volumes.py \
+      --config=configs/mtf_unet/hippocampus.py \
+      --input=Task04_Hippocampus --data_dir=PREPARED
+  python scripts/mtf_unet/train.py --config=configs/mtf_unet/hippocampus.py \
+      --mode=train --data_dir=PREPARED --model_dir=MODEL
+  python scripts/mtf_unet/train.py --config=configs/mtf_unet/hippocampus.py \
+      --mode=eval --data_dir=PREPARED --model_dir=MODEL
+"""
+
+import ml_collections
+
+
+def get_config() -> ml_collections.ConfigDict:
+  """Returns the experiment."""
+  return ml_collections.ConfigDict({
+      'data': {
+          'size': (48, 64, 48),
+          'num_classes': 3,
+          'normalization': 'zscore',
+          'augmentation': {
+              'flip_axes': (0,),
+              'rotate_180': False,
+              'rotation_degrees': 15.0,
+              'scaling': 0.15,
+              'translation_voxels': 3.0,
+              'contrast': 0.2,
+              'brightness': 0.2,
+              'gamma': 0.2,
+              'noise_fine': 0.1,
+          },
+      },
+      'mesh': {'spatial_split': (2, 2, 1)},
+      'network': {
+          'base_filters': 24,
+          'levels': 4,
+          'normalization': 'instance',
+          'dropout_keep': 1.0,
+      },
+      'loss': {
+          'dice_weight': 0.5,
+          'dice_classes': (1, 2),
+          'class_weights': (),
+      },
+      'optimizer': {
+          'name': 'adam',
+          'learning_rate': 1e-3,
+          'schedule': 'cosine',
+          'warmup_steps': 50,
+          'weight_decay': 1e-4,
+          'clip_norm': 1.0,
+      },
+      'training': {
+          'steps': 3600,
+          'batch_size': 2,
+          'seed': 0,
+          'save_every_steps': 200,
+          'evaluate_every_steps': 500,
+          'ema_decay': 0.995,
+      },
+  })

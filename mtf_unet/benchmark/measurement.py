@@ -1,0 +1,64 @@
+"""Times a training step and reads this process's memory (Linux)."""
+
+from collections.abc import Callable
+import pathlib
+import time
+
+from mtf_unet.benchmark import problem as problem_lib
+
+# The first step traces, compiles and allocates; the second may still choose
+# kernels.
+WARM_UP_STEPS = 2
+_PROCESS = pathlib.Path('/proc/self')
+
+
+def resident_mib() -> float:
+  """Reads the resident set of this process in MiB."""
+  return _status_mib('VmRSS')
+
+
+def peak_resident_mib() -> float:
+  """Reads the largest resident set since `forget_peak` in MiB."""
+  return _status_mib('VmHWM')
+
+
+def forget_peak() -> None:
+  """Starts the peak anew, so that what loading libraries took is left out."""
+  _PROCESS.joinpath('clear_refs').write_text('5', encoding='ascii')
+
+
+def _status_mib(key):
+  for line in _PROCESS.joinpath('status').read_text('ascii').splitlines():
+    name, value = line.split(':', 1)
+    if name == key:
+      return int(value.split()[0]) / 1024
+  raise OSError(f'/proc/self/status: has no {key}, expected a line of it')
+
+
+def measure(build: Callable[[], problem_lib.Step], steps: int) -> dict:
+  """Builds a step and runs it.
+
+  Call it when the libraries are loaded and have run something: the memory in
+  use then is that of an idle process.
+
+  Args:
+    build: makes the step; its memory counts.
+    steps: timed steps.
+
+  Returns:
+    'seconds' of each step, 'idle_mib', 'peak_mib' above it, 'loss',
+    'parameters' and 'version'.
+  """
+  forget_peak()
+  idle = resident_mib()
+  step = build()
+  for _ in range(WARM_UP_STEPS):
+    step.run()
+  seconds = []
+  for _ in range(steps):
+    start = time.perf_counter()
+    loss = step.run()
+    seconds.append(time.perf_counter() - start)
+  return {'seconds': seconds, 'idle_mib': idle,
+          'peak_mib': peak_resident_mib() - idle, 'loss': loss,
+          'parameters': step.parameters, 'version': step.version}

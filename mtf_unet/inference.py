@@ -1,0 +1,151 @@
+"""Whole volumes through a trained network, in one pass over the mesh."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from mtf_unet import blocks
+from mtf_unet import checkpoints
+from mtf_unet import config as config_lib
+from mtf_unet import input_pipeline
+from mtf_unet import layout
+from mtf_unet import mesh as mesh_lib
+from mtf_unet import model
+from mtf_unet import preprocess
+from mtf_unet import volumes
+
+
+class Predictor:
+  """A session that maps images of one size to probabilities.
+
+  The mesh need not be the one of the training: a checkpoint knows nothing of
+  it. In 2-D mode a volume's slices go through one by one.
+
+  Args:
+    config: the experiment.
+    partition: how to cut volumes.
+    size: voxels along x, y, z.
+    devices: of the mesh; by default this process's CPU devices.
+    master: TensorFlow server to run on ('' for this process).
+  """
+
+  def __init__(self, config: config_lib.Config, partition: layout.Partition,
+               size: Sequence[int], *, devices: list[str] | None = None,
+               master: str = ''):
+    self._config = config
+    # Volumes come one at a time, so blocks along the batch stay the same.
+    self._batch = partition.blocks(layout.BATCH)
+    self._shape = model.batch_shape(config, self._batch, size)
+    self._places = blocks.places(partition, model.dim_names(config),
+                                 self._shape)
+    with tf.Graph().as_default() as graph:
+      self._graph = model.prediction_graph(
+          config, partition, size, self._batch, devices)
+      self._copy = self._graph.lowering.copy_masters_to_slices()
+    self._session = tf.compat.v1.Session(
+        master, graph=graph, config=mesh_lib.session_config(partition))
+
+  def restore(self, checkpoint: str) -> None:
+    """Loads weights from a checkpoint's path prefix."""
+    self._graph.saver.restore(self._session, checkpoint)
+    self._session.run(self._copy)
+
+  def probabilities(self, image: np.ndarray) -> np.ndarray:
+    """Computes class probabilities.
+
+    Args:
+      image: float32 [x, y, z, channels] of the predictor's size.
+
+    Returns:
+      float32 [x, y, z, classes].
+    """
+    if self._config.network.dimensions == 3:
+      return self._run(image[None])[0]
+    slices = input_pipeline.evaluation_slices(
+        image, self._config.data.neighbor_slices)
+    results = [self._run(one[None])[0] for one in slices]
+    return np.stack(results, axis=2)
+
+  def _run(self, batch):
+    batch = np.repeat(batch, self._batch, axis=0)
+    feed = {placeholder: batch[place] for placeholder, place in zip(
+        self._graph.images, self._places)}
+    return blocks.join(self._session.run(self._graph.probabilities, feed),
+                       self._places, self._shape)
+
+  def close(self) -> None:
+    """Frees the session."""
+    self._session.close()
+
+
+def fitting_size(shape: Sequence[int], config: config_lib.Config,
+                 partition: layout.Partition) -> tuple[int, int, int]:
+  """Returns the smallest size, at least the config's, that the split allows.
+
+  Args:
+    shape: voxels of the scan along x, y, z after resampling.
+    config: the experiment.
+    partition: how volumes are cut.
+  """
+  edge = config.network.size_multiple
+  edges = (edge, edge, edge if config.network.dimensions == 3 else 1)
+  multiple = tuple(split * e for split, e in zip(partition.spatial_split,
+                                                 edges))
+  return preprocess.network_size(tuple(shape), config.data.size, multiple)
+
+
+class FilePredictor:
+  """Predicts files of any size, keeping a Predictor for the last size.
+
+  Args:
+    config: the experiment.
+    partition: how to cut volumes.
+    checkpoint: path prefix of the weights.
+    master: TensorFlow server to run on.
+  """
+
+  def __init__(self, config: config_lib.Config, partition: layout.Partition,
+               checkpoint: str, master: str = ''):
+    self._config, self._partition = config, partition
+    self._checkpoint, self._master = checkpoint, master
+    self._size, self._predictor = None, None
+
+  def predict(self, volume: volumes.Volume) -> np.ndarray:
+    """Computes a scan's class probabilities on its own grid.
+
+    Args:
+      volume: as read from its file.
+
+    Returns:
+      float32 [x, y, z, classes] of the file's shape and orientation.
+    """
+    grid, geometry = preprocess.to_grid(volume, self._config.data)
+    size = (self._config.data.size if self._config.data.fit == 'resize'
+            else fitting_size(grid.shape[:3], self._config, self._partition))
+    image, geometry = preprocess.to_input(grid, geometry, self._config.data,
+                                          size=size, name=volume.path)
+    probabilities = self._predictor_of(size).probabilities(image)
+    return preprocess.probabilities_to_native_grid(probabilities, geometry)
+
+  def _predictor_of(self, size):
+    if self._size != size:
+      if self._predictor is not None:
+        self._predictor.close()
+      self._predictor = Predictor(self._config, self._partition, size,
+                                  master=self._master)
+      self._predictor.restore(self._checkpoint)
+      self._size = size
+    return self._predictor
+
+
+def from_model_dir(config: config_lib.Config, partition: layout.Partition,
+                   model_dir: str, master: str = '') -> FilePredictor:
+  """Opens the best (else newest) checkpoint of a folder.
+
+  Raises:
+    InputError: if there is none, or it was trained with another network.
+  """
+  checkpoints.check_folder(model_dir, config, training=False)
+  return FilePredictor(config, partition,
+                       checkpoints.for_prediction(model_dir), master)

@@ -1,0 +1,150 @@
+"""Times one UNet training step: this package, plain Keras and PyTorch.
+
+  python scripts/mtf_unet/benchmark.py --repeats=3 --output=runs/benchmark
+
+prints one table of seconds per step and peak memory, and writes it to
+OUTPUT/benchmark.md and OUTPUT/benchmark.json. Every figure comes from a fresh
+process; PyTorch's row needs torch (see docs/performance.md).
+
+  python scripts/mtf_unet/benchmark.py --variant='mesh 2x2x2' --profile
+
+tells instead on which kinds of kernels one step of a mesh spends its time.
+"""
+
+import os
+
+# TensorFlow reads both when it is imported, here or in the processes that
+# this one starts. Without oneDNN a step takes four times as long.
+os.environ['TF_ENABLE_ONEDNN_OPTS'] = '1'
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+
+import dataclasses
+import datetime
+import importlib
+import json
+import pathlib
+import platform
+import sys
+
+from absl import app
+from absl import flags
+
+from mtf_unet import atomic_file
+from mtf_unet import errors
+from mtf_unet.benchmark import problem as problem_lib
+from mtf_unet.benchmark import rounds as rounds_lib
+from mtf_unet.benchmark import table as table_lib
+from mtf_unet.benchmark import variants as variants_lib
+
+_BASE = flags.DEFINE_integer('base', 32, 'Filters of the first level.')
+_SIZE = flags.DEFINE_integer('size', 64, 'Voxels along each edge.')
+_STEPS = flags.DEFINE_integer('steps', 5, 'Timed steps in each process.')
+_REPEATS = flags.DEFINE_integer(
+    'repeats', 1, 'Rounds in which every variant runs once, in turn.')
+_TRIALS = flags.DEFINE_bool(
+    'trials', True, 'First try every mode of Keras and PyTorch, and keep the '
+    'fastest; else take the one that is usually fastest.')
+_TIMEOUT_S = flags.DEFINE_float(
+    'timeout_s', 900, 'Seconds after which a process is given up.')
+_OUTPUT = flags.DEFINE_string(
+    'output', '', 'Folder for benchmark.md and benchmark.json.')
+_VARIANT = flags.DEFINE_string(
+    'variant', '', 'Run this row alone, in this process, and print its '
+    'figures as one line of JSON.')
+_MODE = flags.DEFINE_string('mode', '', "With --variant: the row's mode.")
+_PROFILE = flags.DEFINE_bool(
+    'profile', False, 'With --variant of a mesh: print where time goes.')
+
+
+def _command(variant: str, mode: str, steps: int) -> list[str]:
+  return [sys.executable, os.path.abspath(__file__), f'--variant={variant}',
+          f'--mode={mode}', f'--base={_BASE.value}', f'--size={_SIZE.value}',
+          f'--steps={steps}']
+
+
+def _machine() -> str:
+  """Describes the processor, what else ran, and the date, in one line."""
+  model = 'unknown processor'
+  for line in pathlib.Path('/proc/cpuinfo').read_text('utf-8').splitlines():
+    if line.startswith('model name'):
+      model = line.split(':', 1)[1].strip()
+      break
+  return (f'{model}, {os.cpu_count()} cores, Python '
+          f'{platform.python_version()}, {datetime.date.today()}; load average '
+          f'at the start {os.getloadavg()[0]:.2f}')
+
+
+def _run_alone(problem: problem_lib.Problem) -> None:
+  """Measures or profiles one variant in this process."""
+  variant = variants_lib.find(_VARIANT.value)
+  if not _PROFILE.value:
+    print(json.dumps(variants_lib.measure(problem, variant.name, _MODE.value)))
+    return
+  if not variant.blocks:
+    raise errors.InputError(
+        f'--profile: got --variant={variant.name!r}, expected a mesh')
+  mesh_step = importlib.import_module('mtf_unet.benchmark.mesh_step')
+  step = mesh_step.MeshStep(problem, *(
+      arguments['spatial_split'] for arguments in variant.modes.values()))
+  for _ in range(3):
+    step.run()
+  spent = step.profile()
+  total = sum(seconds for _, seconds, _ in spent)
+  print('| kernel | calls | ms | share |\n|---|---|---|---|')
+  for kind, seconds, calls in spent[:20]:
+    print(f'| {kind} | {calls} | {seconds * 1e3:.0f} | '
+          f'{seconds / total:.1%} |')
+
+
+def _write(folder: str, table: list[table_lib.Row], text: str, machine: str,
+           rounds: list) -> None:
+  folder = pathlib.Path(folder)
+  with atomic_file.replacing(folder / 'benchmark.md') as stream:
+    stream.write(text.encode('utf-8'))
+  atomic_file.write_json(folder / 'benchmark.json', {
+      'machine': machine, 'base': _BASE.value, 'size': _SIZE.value,
+      'steps': _STEPS.value, 'repeats': _REPEATS.value,
+      'rows': [dataclasses.asdict(row) | {'verdicts': row.verdicts()}
+               for row in table], 'rounds': rounds})
+
+
+def main(_) -> None:
+  """Runs one variant, or all of them into a table."""
+  problem = problem_lib.Problem(_BASE.value, _SIZE.value, _STEPS.value)
+  if _VARIANT.value:
+    _run_alone(problem)
+    return
+  if _REPEATS.value < 1:
+    raise errors.InputError(
+        f'--repeats: got {_REPEATS.value}, expected 1 or more')
+  problem.check_split((2, 2, 2))
+  machine = _machine()
+  say = lambda line: print(line, file=sys.stderr, flush=True)
+  modes = rounds_lib.fastest_modes(
+      _command, _TIMEOUT_S.value, say) if _TRIALS.value else {}
+  rounds = rounds_lib.run_rounds(_command, _STEPS.value, _REPEATS.value, modes,
+                                 _TIMEOUT_S.value, say)
+  table = table_lib.rows(rounds)
+  text = '\n'.join([
+      f'Base {_BASE.value}, {_SIZE.value}^3, batch 1, float32, Adafactor; '
+      f'median of {_STEPS.value} steps, {_REPEATS.value} rounds.',
+      f'{machine}.', '', table_lib.markdown(table),
+      table_lib.keras_to_torch(table)])
+  print(text)
+  if _OUTPUT.value:
+    _write(_OUTPUT.value, table, text, machine, rounds)
+  if any(row.note.startswith('failed') for row in table):
+    sys.exit(1)
+
+
+def run(argv) -> None:
+  """Runs main and tells a user's mistake in one line."""
+  try:
+    main(argv)
+  except (errors.InputError, OSError) as error:
+    print(f'error: {error}', file=sys.stderr)
+    sys.exit(1)
+
+
+if __name__ == '__main__':
+  app.run(run)
