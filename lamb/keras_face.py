@@ -18,10 +18,10 @@ def module() -> types.ModuleType:
     InputError: No Keras is installed.
   """
   return importlib.import_module(
-      'lamb.keras3' if _is_keras3() else 'lamb.keras2')
+      'lamb.keras3' if is_keras3() else 'lamb.keras2')
 
 
-def _is_keras3() -> bool:
+def is_keras3() -> bool:
   """Tells whether the Keras in use is of the third generation."""
   has_tensorflow = importlib.util.find_spec('tensorflow') is not None
   if importlib.util.find_spec('keras') is not None:

@@ -30,7 +30,7 @@ LarsHyperparameters = hyperparameters.LarsHyperparameters
 OPS = types.SimpleNamespace(
     sqrt=tf.sqrt, abs=tf.abs, sum=tf.reduce_sum, max=tf.reduce_max,
     minimum=tf.minimum, maximum=tf.maximum, where=tf.where, equal=tf.equal,
-    expm1=tf.math.expm1)
+    expm1=tf.math.expm1, cast=tf.cast)
 
 
 def compute_dtype(dtype: tf.DType) -> tf.DType:

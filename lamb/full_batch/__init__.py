@@ -1,0 +1,1 @@
+"""Full-batch training of LeNet on MNIST, the authors' smallest experiment."""
