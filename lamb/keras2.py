@@ -21,6 +21,9 @@ class _Keras2Optimizer(tf.keras.optimizers.Optimizer):
   def _path(self, variable):
     return param_filter.variable_path(variable.name)
 
+  def _index(self, variable):
+    return self._index_dict[self._var_key(variable)]
+
   def build(self, var_list):
     """Creates the slots, named `m/<variable>` and so on.
 
@@ -48,10 +51,9 @@ class _Keras2Optimizer(tf.keras.optimizers.Optimizer):
       variable: One of the variables of `build`.
       learning_rate: Scalar; the optimizer's own if None.
     """
-    index = self._index_dict[self._var_key(variable)]
-    decays, adapts = self._flags[index]
+    decays, adapts = self._flags_of(variable)
     self._update(
-        variable, self._slots[index], gradient,
+        variable, self._slots_of(variable), gradient,
         self.learning_rate if learning_rate is None else learning_rate,
         decays=decays, adapts=adapts)
 

@@ -29,6 +29,9 @@ class _Keras3Optimizer(keras.optimizers.Optimizer):
     return param_filter.variable_path(
         getattr(variable, 'path', None) or variable.name)
 
+  def _index(self, variable):
+    return self._get_variable_index(variable)
+
   def build(self, variables):
     """Creates the slots, named `<variable>_m` and so on.
 
@@ -58,10 +61,9 @@ class _Keras3Optimizer(keras.optimizers.Optimizer):
         its place.
       learning_rate: Scalar; the optimizer's own if None.
     """
-    index = self._get_variable_index(variable)
-    decays, adapts = self._flags[index]
+    decays, adapts = self._flags_of(variable)
     self._update(
-        variable, self._slots[index], gradient,
+        variable, self._slots_of(variable), gradient,
         self.learning_rate if learning_rate is None else learning_rate,
         decays=decays, adapts=adapts)
 

@@ -5,7 +5,8 @@ configuration. They are mixed into a base class of either Keras generation
 (`keras2.py`, `keras3.py`), which supplies:
 
 * `_init_keras(learning_rate, **arguments)`, the constructor of Keras;
-* `_path(variable)`, the full path of a variable;
+* `_path(variable)`, the full path of a variable, and `_index(variable)`, its
+  place in the list that the optimizer was built with;
 * `_var_key(variable)` and `get_config()`, which Keras has anyway.
 """
 
@@ -14,7 +15,10 @@ import dataclasses
 import re
 from typing import Any
 
+import numpy as np
+
 from lamb import hyperparameters
+from lamb import update_rule
 
 _SHARED_ARGUMENTS = """
     weight_decay: lambda, not negative. It is part of the direction and of its
@@ -111,6 +115,16 @@ class _Options:
     self._init_keras(learning_rate, name=name,
                      weight_decay=settings.weight_decay, **keras_arguments)
     self._excluded_paths = {}
+    self._flags = []
+    self._slots = []
+
+  def _slots_of(self, variable):
+    """Returns the slots of a variable; none before they are built."""
+    return self._slots[self._index(variable)] if self._slots else ()
+
+  def _flags_of(self, variable):
+    """Returns whether a variable is decayed and whether it is adapted."""
+    return self._flags[self._index(variable)]
 
   def exclude_from_weight_decay(
       self, var_list: Sequence[Any] | None = None,
@@ -233,6 +247,53 @@ class LambOptions(_Options):
       **arguments: Any other argument of the constructor.
     """
     return cls(learning_rate, **{'bias_correction': True, **arguments})
+
+
+  def copy_for_trust_ratios(
+      self, variables: Sequence[Any]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Copies what `trust_ratios` needs from before a step.
+
+    Args:
+      variables: The model's trainable variables.
+
+    Returns:
+      Weights and first moment of each, in float64; the moment is 0 where the
+      optimizer is not built.
+    """
+    pairs = []
+    for variable in variables:
+      weights = np.array(variable.numpy(), np.float64)
+      slots = self._slots_of(variable)
+      m = np.array(slots[0].numpy(), np.float64) if slots else 0 * weights
+      pairs.append((weights, m))
+    return pairs
+
+  def trust_ratios(
+      self, variables: Sequence[Any],
+      before: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
+    """Computes the trust ratios of the step that has just been made.
+
+    Args:
+      variables: The model's trainable variables.
+      before: What `copy_for_trust_ratios` returned before the step.
+
+    Returns:
+      `phi(||w||) / ||r||` of each adapted variable, by its path.
+    """
+    ratios = {}
+    for variable, (weights, old_m) in zip(variables, before):
+      decays, adapts = self._flags_of(variable)
+      if not adapts:
+        continue
+      m, v = (np.array(slot.numpy(), np.float64)
+              for slot in self._slots_of(variable))
+      gradient = (m - self.beta_1 * old_m) / (1 - self.beta_1)
+      direction = update_rule.lamb_direction(
+          weights, gradient, m, v, float(self.iterations), self._settings,
+          decays=decays, ops=np)
+      ratios[self._path(variable)] = float(update_rule.lamb_trust_ratio(
+          weights, direction, self._settings, adapts=True, ops=np))
+    return ratios
 
 
 class LarsOptions(_Options):

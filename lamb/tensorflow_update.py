@@ -60,7 +60,7 @@ def update_lamb(variable: tf.Variable, m: tf.Variable, v: tf.Variable,
     The operation that ends the update (None when executing eagerly), and the
     trust ratio, a scalar.
   """
-  gradient = tf.convert_to_tensor(gradient)
+  gradient = _dense(gradient, variable)
   dtype = compute_dtype(variable.dtype)
   step, learning_rate = tf.cast(step, dtype), tf.cast(learning_rate, dtype)
   update = _update_fused if _fits_fused_kernel(
@@ -85,13 +85,21 @@ def update_lars(variable: tf.Variable, m: tf.Variable, gradient: Any,
   """
   dtype = compute_dtype(variable.dtype)
   weights, gradient, old_m, learning_rate = (
-      tf.cast(tf.convert_to_tensor(each), dtype)
-      for each in (variable, gradient, m, learning_rate))
+      tf.cast(each, dtype)
+      for each in (variable, _dense(gradient, variable), m, learning_rate))
   decrement, new_m = update_rule.lars_update(
       weights, gradient, old_m, learning_rate, settings, decays=decays,
       adapts=adapts, ops=OPS)
   m.assign(tf.cast(new_m, m.dtype))
   variable.assign(tf.cast(weights - decrement, variable.dtype))
+
+
+def _dense(gradient, variable):
+  """Returns a gradient of slices as one tensor; repeated rows are summed."""
+  if isinstance(gradient, tf.IndexedSlices):
+    return tf.math.unsorted_segment_sum(
+        gradient.values, gradient.indices, variable.shape[0])
+  return tf.convert_to_tensor(gradient)
 
 
 def _update_op_by_op(variable, m, v, gradient, step, learning_rate, settings,

@@ -37,9 +37,7 @@ def one_minus_power(beta: float, step: Array, ops: Any) -> Array:
     step: Scalar t of the arrays' type, 1 at the first step.
     ops: Namespace of array functions.
   """
-  if beta == 0:
-    return step * 0 + 1
-  return -ops.expm1(step * math.log(beta))
+  return -ops.expm1(step * (math.log(beta) if beta else -math.inf))
 
 
 def corrected_moment(moment: Array, value: Array, beta: float, step: Array, *,
