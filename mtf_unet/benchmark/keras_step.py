@@ -6,6 +6,10 @@ from mtf_unet import config as config_lib
 from mtf_unet.benchmark import problem as problem_lib
 
 _LAYERS = tf.keras.layers
+# Added to squared gradients. Keras's own 1e-30 multiplies two such numbers
+# where an input and an output channel get no gradient, which is 0 in float32:
+# the weight between them becomes NaN.
+_ADAFACTOR_EPSILON = 1e-12
 
 
 def warm_up() -> None:
@@ -86,12 +90,17 @@ def loss(logits: tf.Tensor, labels: tf.Tensor,
           + (1 - config.dice_weight) * entropy)
 
 
+def adafactor(learning_rate: float) -> tf.keras.optimizers.Optimizer:
+  """Makes Keras's Adafactor safe for channels without a gradient."""
+  return tf.keras.optimizers.Adafactor(
+      learning_rate, epsilon_1=_ADAFACTOR_EPSILON, relative_step=False)
+
+
 def build(problem: problem_lib.Problem, *,
           compiled: bool) -> problem_lib.Step:
   """Builds the step; XLA compiles it or oneDNN's kernels run its graph."""
   model = network(problem.network, problem.size, problem.num_classes)
-  optimizer = tf.keras.optimizers.Adafactor(
-      problem.learning_rate, relative_step=False)
+  optimizer = adafactor(problem.learning_rate)
   optimizer.build(model.trainable_variables)
   images, labels = map(tf.constant, problem.volume())
 

@@ -1,6 +1,7 @@
 """Times a training step and reads this process's memory (Linux)."""
 
 from collections.abc import Callable
+import math
 import pathlib
 import time
 
@@ -46,19 +47,25 @@ def measure(build: Callable[[], problem_lib.Step], steps: int) -> dict:
     steps: timed steps.
 
   Returns:
-    'seconds' of each step, 'idle_mib', 'peak_mib' above it, 'loss',
-    'parameters' and 'version'.
+    'seconds' and 'cpu_seconds' (of all threads) of each step, 'idle_mib',
+    'peak_mib' above it, 'loss', 'parameters' and 'version'.
+
+  Raises:
+    ArithmeticError: where the loss is not finite: that was no training step.
   """
   forget_peak()
   idle = resident_mib()
   step = build()
   for _ in range(WARM_UP_STEPS):
     step.run()
-  seconds = []
+  seconds, cpu_seconds = [], []
   for _ in range(steps):
-    start = time.perf_counter()
+    start, cpu_start = time.perf_counter(), time.process_time()
     loss = step.run()
     seconds.append(time.perf_counter() - start)
-  return {'seconds': seconds, 'idle_mib': idle,
+    cpu_seconds.append(time.process_time() - cpu_start)
+  if not math.isfinite(loss):
+    raise ArithmeticError(f'the loss is {loss}, expected a finite number')
+  return {'seconds': seconds, 'cpu_seconds': cpu_seconds, 'idle_mib': idle,
           'peak_mib': peak_resident_mib() - idle, 'loss': loss,
           'parameters': step.parameters, 'version': step.version}

@@ -28,6 +28,8 @@ class Row:
     variant: its name.
     mode: how it ran.
     seconds: of a step, the median of the rounds' medians; None if it failed.
+    cpu_seconds: of a step, all threads together, likewise; other jobs on the
+      machine lengthen a step, and hardly this.
     peak_mib: peak resident set above the idle process's.
     ratios: by column, the median over the rounds of the ratio within a round.
     wanted: by column, the largest ratio wanted.
@@ -36,6 +38,7 @@ class Row:
   variant: str
   mode: str
   seconds: float | None
+  cpu_seconds: float | None
   peak_mib: float | None
   ratios: dict[str, float]
   wanted: dict[str, float]
@@ -75,7 +78,10 @@ def _row(rounds, variant):
   median = lambda figure: statistics.median(map(figure, good)) if good else None
   return Row(
       variant=name, mode=reports[0]['mode'],
-      seconds=median(rounds_lib.seconds_per_step), peak_mib=median(memory),
+      seconds=median(rounds_lib.seconds_per_step),
+      cpu_seconds=median(
+          lambda report: statistics.median(report['cpu_seconds'])),
+      peak_mib=median(memory),
       ratios={column: value for column, value in ratios.items() if value},
       wanted=wanted, note=reports[-1].get('note', ''))
 
@@ -102,12 +108,14 @@ _COLUMNS = ('time / Keras', 'time / PyTorch', 'memory / Keras')
 
 def markdown(table: list[Row]) -> str:
   """Writes the table in Markdown, aligned so that a terminal shows it too."""
-  lines = [['variant', 'mode', 's / step', 'peak MiB', *_COLUMNS, 'wanted']]
+  lines = [['variant', 'mode', 's / step', 'CPU s / step', 'peak MiB',
+            *_COLUMNS, 'wanted']]
   for row in table:
     if row.seconds is None:
-      figures = ['-'] * 5
+      figures = ['-'] * (3 + len(_COLUMNS))
     else:
-      figures = [f'{row.seconds:.3f}', f'{row.peak_mib:.0f}'] + [
+      figures = [f'{row.seconds:.3f}', f'{row.cpu_seconds:.3f}',
+                 f'{row.peak_mib:.0f}'] + [
           f'{row.ratios[column]:.2f}' if column in row.ratios else '-'
           for column in _COLUMNS]
     lines.append([row.variant, row.mode, *figures,

@@ -23,7 +23,7 @@ class Variant:
     name: as the table says it.
     backend: of the file `mtf_unet/benchmark/<backend>_step.py`.
     modes: ways to run it, by name, each with the arguments of the backend's
-      `build`; the one that is usually fastest comes first.
+      `build`; the first is taken where none is asked for.
     requires: the package without which it cannot run.
     blocks: of the mesh; 0 for the other frameworks.
   """
@@ -49,8 +49,8 @@ KERAS = Variant('Keras', 'keras', {
     'graph, oneDNN': {'compiled': False}, 'XLA': {'compiled': True}})
 TORCH = Variant('PyTorch', 'torch', {
     name + order: {'compiled': compiled, 'channels_last': last}
-    for order, last in ((', channels last', True), ('', False))
-    for name, compiled in (('compiled', True), ('eager', False))},
+    for name, compiled in (('eager', False), ('compiled', True))
+    for order, last in (('', False), (', channels last', True))},
                 requires='torch')
 ALL = (_mesh(1, 1, 1), _mesh(2, 1, 1), _mesh(2, 2, 1), _mesh(2, 2, 2), KERAS,
        TORCH)

@@ -43,7 +43,7 @@ _REPEATS = flags.DEFINE_integer(
     'repeats', 1, 'Rounds in which every variant runs once, in turn.')
 _TRIALS = flags.DEFINE_bool(
     'trials', True, 'First try every mode of Keras and PyTorch, and keep the '
-    'fastest; else take the one that is usually fastest.')
+    'fastest; else take graph mode and eager mode.')
 _TIMEOUT_S = flags.DEFINE_float(
     'timeout_s', 900, 'Seconds after which a process is given up.')
 _OUTPUT = flags.DEFINE_string(
