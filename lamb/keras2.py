@@ -9,14 +9,17 @@ import tensorflow as tf
 from lamb import keras_options
 from lamb import param_filter
 from lamb import tensorflow_update
+from lamb import tfa_checkpoints
 
 
-class _Keras2Optimizer(tf.keras.optimizers.Optimizer):
+class _Keras2Optimizer(tfa_checkpoints.RestoresTfaCheckpoints,
+                       tf.keras.optimizers.Optimizer):
   """Slots and bookkeeping of both optimizers under Keras 2."""
 
   def _init_keras(self, learning_rate, **arguments):
     tf.keras.optimizers.Optimizer.__init__(self, **arguments)
     self._learning_rate = self._build_learning_rate(learning_rate)
+    self._waiting = []
 
   def _path(self, variable):
     return param_filter.variable_path(variable.name)
@@ -39,6 +42,7 @@ class _Keras2Optimizer(tf.keras.optimizers.Optimizer):
     self._slots = [
         [self.add_variable_from_reference(variable, name)
          for name in self.slot_names] for variable in var_list]
+    self._restore_waiting()
 
   def _apply_weight_decay(self, variables):
     """Does nothing: the decay is inside the direction, not before it."""

@@ -159,7 +159,8 @@ class _Options:
     settings = self._settings
     follows = settings.exclude_from_layer_adaptation is None
     paths = [self._path(variable) for variable in variables]
-    settings.warn_unmatched(paths)
+    if paths:
+      settings.warn_unmatched(paths)
     flags = []
     for variable, path in zip(variables, paths):
       named = self._var_key(variable) in self._excluded_paths
