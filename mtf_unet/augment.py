@@ -44,6 +44,7 @@ def augment(image: np.ndarray, label: np.ndarray,
     image, label = sample(image, label, coordinates)
   image = shift_classes(image, label, config.intensity_shift, rng)
   image = change_curve(image, config, rng)
+  image = apply_bias_field(image, config.bias_field, rng)
   image = add_noise(image, config, rng)
   if rng.random() < config.corruption:
     image = corrupt(image, label == num_classes - 1, rng)
@@ -182,6 +183,26 @@ def change_curve(image: np.ndarray, config: config_lib.AugmentationConfig,
     span = max(image.max() - low, np.finfo(np.float32).tiny)
     image = ((image - low) / span) ** np.float32(np.exp(gamma)) * span + low
   return image
+
+
+def apply_bias_field(image: np.ndarray, largest: float,
+                     rng: np.random.Generator) -> np.ndarray:
+  """Multiplies the voxels, counted from the darkest, by a smooth field.
+
+  The field is exp(g) with g linear along a random direction plus a random
+  quadratic along each axis, between -largest and largest.
+  """
+  if not largest:
+    return image
+  axes = np.meshgrid(*[np.linspace(-1, 1, n, dtype=np.float32)
+                       for n in image.shape[:3]], indexing='ij', sparse=True)
+  slopes, bends = rng.uniform(-1, 1, (2, 3)).astype(np.float32)
+  log_gain = sum(slope * axis + bend * (2 * axis**2 - 1)
+                 for slope, bend, axis in zip(slopes, bends, axes))
+  largest *= rng.uniform()
+  log_gain *= np.float32(largest / np.abs(log_gain).max())
+  low = image.min()
+  return (image - low) * np.exp(log_gain)[..., np.newaxis] + low
 
 
 def add_noise(image: np.ndarray, config: config_lib.AugmentationConfig,

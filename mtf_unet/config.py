@@ -45,6 +45,9 @@ class AugmentationConfig:
   contrast: float = 0.0
   brightness: float = 0.0
   gamma: float = 0.0
+  # Largest relative gain in a corner of a smooth multiplicative field, as the
+  # coils of an MR scanner leave it.
+  bias_field: float = 0.0
   # Standard deviation in voxels of a smooth random displacement field.
   elastic_voxels: float = 0.0
 

@@ -116,7 +116,12 @@ def _backprop_filter(x, filter_shape, dy, geometry, padding):
 
 
 class ConvolutionOperation(mtf.Operation):
-  """y = x * w."""
+  """y = x * w.
+
+  Once lowered, `widened` holds the blocks with their margins, which the filter
+  gradient takes instead of exchanging again: what it reads, and no more, then
+  stays in memory in place of x.
+  """
 
   def __init__(self, x, w, output_shape, geometry, name='convolution'):
     super().__init__([x, w], name=name)
@@ -127,19 +132,25 @@ class ConvolutionOperation(mtf.Operation):
     (dy,), (x, w) = grad_ys, self.inputs
     return [
         InputGradientOperation(dy, w, x.shape, self._geometry).outputs[0],
-        FilterGradientOperation(x, dy, w.shape, self._geometry).outputs[0]]
+        FilterGradientOperation(x, dy, w.shape, self._geometry,
+                                convolution=self).outputs[0]]
 
   def lower(self, lowering):
     mesh_impl, geometry = lowering.mesh_impl(self), self._geometry
     x, w = self.inputs
-    blocks, padding = lowering.tensors[x], 'SAME'
-    if _is_split(mesh_impl, x.shape):
-      blocks = halo.exchange(mesh_impl, blocks, x.shape.dims[1:-1],
-                             geometry.input_margins)
-      padding = 'VALID'
+    self.widened, padding = _widened(mesh_impl, lowering.tensors[x], x.shape,
+                                     geometry)
     lowering.set_tensor_lowering(self.outputs[0], mesh_impl.slicewise(
         lambda x, w: _convolve(x, w, geometry, padding),
-        blocks, lowering.tensors[w]))
+        self.widened, lowering.tensors[w]))
+
+
+def _widened(mesh_impl, blocks, shape, geometry):
+  """Blocks of x with the margins that are read, and the padding left to do."""
+  if not _is_split(mesh_impl, shape):
+    return blocks, 'SAME'
+  return halo.exchange(mesh_impl, blocks, shape.dims[1:-1],
+                       geometry.input_margins), 'VALID'
 
 
 class InputGradientOperation(mtf.Operation):
@@ -161,28 +172,27 @@ class InputGradientOperation(mtf.Operation):
     mesh_impl, geometry = lowering.mesh_impl(self), self._geometry
     dy, w = self.inputs
     shape = mesh_impl.slice_shape(self.outputs[0].shape)
-    blocks = lowering.tensors[dy]
+    blocks, filters = lowering.tensors[dy], lowering.tensors[w]
     if not _is_split(mesh_impl, dy.shape):
       local = lambda dy, w: _backprop_input(shape, w, dy, geometry, 'SAME')
     else:
       blocks = halo.exchange(mesh_impl, blocks, dy.shape.dims[1:-1],
                              geometry.output_margins)
-      local = (_flipped_convolution if geometry.unit_stride
-               else _cropped_transposed_convolution)(shape, geometry)
+      if geometry.unit_stride:
+        # The input gradient then is a convolution by the turned filter.
+        filters = mesh_impl.slicewise(_turned, filters)
+        local = lambda dy, w: _convolve(dy, w, geometry, 'VALID')
+      else:
+        local = _cropped_transposed_convolution(shape, geometry)
     lowering.set_tensor_lowering(self.outputs[0], mesh_impl.slicewise(
-        local, blocks, lowering.tensors[w]))
+        local, blocks, filters))
 
 
-def _flipped_convolution(shape, geometry):
-  """With stride 1 the input gradient is a convolution by the turned filter."""
-  del shape
-  spatial = list(range(len(geometry.axes)))
-
-  def local(dy, w):
-    w = tf.reverse(w, spatial)
-    w = tf.transpose(w, spatial + [len(spatial) + 1, len(spatial)])
-    return _convolve(dy, w, geometry, 'VALID')
-  return local
+def _turned(w):
+  """Reverses a filter in space and swaps its channels."""
+  spatial = list(range(w.shape.rank - 2))
+  return tf.transpose(tf.reverse(w, spatial),
+                      spatial + [len(spatial) + 1, len(spatial)])
 
 
 def _cropped_transposed_convolution(shape, geometry):
@@ -205,10 +215,10 @@ def _cropped_transposed_convolution(shape, geometry):
 class FilterGradientOperation(mtf.Operation):
   """The gradient of a convolution to its filter, summed over the blocks."""
 
-  def __init__(self, x, dy, filter_shape, geometry,
+  def __init__(self, x, dy, filter_shape, geometry, convolution=None,
                name='convolution_filter_gradient'):
     super().__init__([x, dy], name=name)
-    self._geometry = geometry
+    self._geometry, self._convolution = geometry, convolution
     self._outputs = [mtf.Tensor(self, filter_shape, x.dtype)]
 
   @property
@@ -219,11 +229,12 @@ class FilterGradientOperation(mtf.Operation):
     mesh_impl, geometry = lowering.mesh_impl(self), self._geometry
     x, dy = self.inputs
     shape = mesh_impl.slice_shape(self.outputs[0].shape)
-    blocks, padding = lowering.tensors[x], 'SAME'
-    if _is_split(mesh_impl, x.shape):
-      blocks = halo.exchange(mesh_impl, blocks, x.shape.dims[1:-1],
-                             geometry.input_margins)
-      padding = 'VALID'
+    if self._convolution:
+      blocks = self._convolution.widened
+      padding = 'VALID' if _is_split(mesh_impl, x.shape) else 'SAME'
+    else:
+      blocks, padding = _widened(mesh_impl, lowering.tensors[x], x.shape,
+                                 geometry)
     dw = mesh_impl.slicewise(
         lambda x, dy: _backprop_filter(x, shape, dy, geometry, padding),
         blocks, lowering.tensors[dy])

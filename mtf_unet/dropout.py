@@ -47,37 +47,52 @@ class Dropout:
     dtype, threshold = self.threshold()
     return 2 ** (8 * dtype.size) / threshold
 
-  def masks(self, mesh_impl, shape: mtf.Shape, layer: str):
+  def masks(self, mesh_impl, x, shape: mtf.Shape, layer: str):
     """Draws the bool masks of a tensor, laid out as it is.
 
     Args:
       mesh_impl: where the tensor lies.
+      x: the laid out tensor; nothing is drawn before it is known, or all
+        masks of a step would be drawn, and kept, from its beginning on.
       shape: of the whole tensor.
       layer: a name of its own for every call in one step.
     """
     slice_shape = mesh_impl.slice_shape(shape)
     layer_seed = [self.seed, zlib.crc32(layer.encode()) & 0x7fffffff]
     dtype, threshold = self.threshold()
+    # Computed once for all blocks; a block only takes its row.
+    seeds, limit = mesh_impl.slicewise(lambda: (
+        _block_seeds(layer_seed, self.step, mesh_impl.size),
+        tf.constant(threshold, dtype)))
 
-    def draw(block):
-      seed = tf.random.experimental.stateless_fold_in(layer_seed, self.step)
-      seed = tf.random.experimental.stateless_fold_in(seed, block)
-      return _random_below(slice_shape, seed, dtype, threshold)
-    return mesh_impl.slicewise(draw, mesh_impl.laid_out_slice_num(shape))
+    def draw(x, block, seeds, limit):
+      with tf.control_dependencies([x]):
+        return _random_below(slice_shape, tf.gather(seeds, block), limit)
+    return mesh_impl.slicewise(
+        draw, x, mesh_impl.laid_out_slice_num(shape), seeds, limit)
 
 
-def _random_below(shape, seed, dtype, threshold):
-  """Booleans, each true with probability threshold / 2^bits.
+def _block_seeds(layer_seed, step, count):
+  """A seed [2] for each of `count` blocks."""
+  seed = tf.random.experimental.stateless_fold_in(layer_seed, step)
+  return tf.random.stateless_uniform([count, 2], seed, minval=None,
+                                     maxval=None, dtype=tf.int32)
+
+
+def _random_below(shape, seed, limit):
+  """Booleans, each true with probability limit / 2^bits.
 
   One 32-bit word of the generator serves two or four voxels: drawing is what
   dropout costs.
   """
   count = math.prod(shape)
   words = tf.random.stateless_uniform(
-      [-(-count * dtype.size // 4)], seed, minval=None, maxval=None,
+      [-(-count * limit.dtype.size // 4)], seed, minval=None, maxval=None,
       dtype=tf.uint32)
-  bits = tf.reshape(tf.bitcast(words, dtype), [-1])[:count]
-  return tf.reshape(bits < tf.constant(threshold, dtype), shape)
+  bits = tf.bitcast(words, limit.dtype)
+  if bits.shape.num_elements() > count:
+    bits = tf.reshape(bits, [-1])[:count]
+  return tf.reshape(bits, shape) < limit
 
 
 class DropoutOperation(mtf.Operation):
@@ -95,11 +110,12 @@ class DropoutOperation(mtf.Operation):
 
   def lower(self, lowering):
     mesh_impl, (x,) = lowering.mesh_impl(self), self.inputs
-    masks = self._dropout.masks(mesh_impl, x.shape, self.name)
+    blocks = lowering.tensors[x]
+    masks = self._dropout.masks(mesh_impl, blocks, x.shape, self.name)
     lowering.set_tensor_lowering(self.outputs[1], masks)
     lowering.set_tensor_lowering(self.outputs[0], mesh_impl.slicewise(
         lambda x, mask: apply_mask(x, mask, self._dropout.scale),
-        lowering.tensors[x], masks))
+        blocks, masks))
 
 
 class MaskOperation(mtf.Operation):
@@ -123,7 +139,10 @@ class MaskOperation(mtf.Operation):
 
 def apply_mask(x: tf.Tensor, mask: tf.Tensor, scale: float) -> tf.Tensor:
   """Zeroes x where the mask is false and scales the rest."""
-  x = x * tf.cast(mask, x.dtype)
+  # The dependency keeps TensorFlow from holding masks as floats all along.
+  with tf.control_dependencies([x]):
+    factor = tf.cast(mask, x.dtype)
+  x = x * factor
   return x if scale == 1.0 else x * tf.cast(scale, x.dtype)
 
 

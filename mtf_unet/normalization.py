@@ -38,51 +38,52 @@ class _Settings:
     return self.dropout.scale if self.dropout else 1.0
 
 
-def _samples(function, per_sample, *xs):
-  """Calls a kernel on [s, 1, 1, c] of the whole batch or sample by sample.
+def _each_sample(function, per_sample, large, channelwise):
+  """Calls function(*large, *channelwise) for the batch or sample by sample.
 
-  Of the kernel's results, those as large as x come back in x's shape, those of
-  a channel as [c] or, by sample, [b, c].
+  Args:
+    function: returns a tuple of tensors.
+    per_sample: call it with each sample, [1, *spatial, c], and its own row of
+      the channelwise tensors instead.
+    large: tensors [b, *spatial, c].
+    channelwise: tensors [c] or, by sample, [b, c].
+
+  Returns:
+    The function's results; by sample, those of rank 1 are stacked to [b, c].
   """
-  shape = xs[0].shape.as_list()
-  flat = [-1, 1, 1, shape[-1]]
   if not per_sample:
-    results = function(*[tf.reshape(x, flat) for x in xs])
-    return tuple(r if r.shape.rank == 1 else tf.reshape(r, shape)
-                 for r in results)
-  parts = [function(*[tf.reshape(x[i], flat) for x in xs])
-           for i in range(shape[0])]
+    return function(*large, *channelwise)
+  count = large[0].shape[0]
+  samples = [tf.split(x, count) for x in large]
+  rows = [tf.unstack(value, count) for value in channelwise]
+  results = [function(*arguments) for arguments in zip(*samples, *rows)]
   return tuple(
-      tf.stack(column) if column[0].shape.rank == 1 else tf.reshape(
-          tf.concat(column, 0), shape)
-      for column in zip(*parts))
+      tf.stack(column) if column[0].shape.rank == 1 else tf.concat(column, 0)
+      for column in zip(*results))
 
 
-def _scale_offset(x, scale, offset):
+def _format(x):
+  return 'NDHWC' if x.shape.rank == 5 else 'NHWC'
+
+
+def _scale_offset(x, scale, offset, zero, one):
   """x * scale + offset by channel, in one pass over memory."""
-  one, zero = tf.ones_like(scale), tf.zeros_like(scale)
   return tf.raw_ops.FusedBatchNormV3(
       x=x, scale=scale, offset=offset, mean=zero, variance=one, epsilon=0.0,
-      is_training=False).y
+      is_training=False, data_format=_format(x)).y
 
 
-def _by_sample(per_sample, function, x, *channelwise):
-  """Calls function(x, *[c]) with each sample's own [c] where asked to."""
-  if not per_sample:
-    return _samples(lambda x: (function(x, *channelwise),), False, x)[0]
-  index = iter(range(x.shape[0]))
-
-  def one(x):
-    i = next(index)
-    return (function(x, *[value[i] for value in channelwise]),)
-  return _samples(one, True, x)[0]
+def _constants(mesh_impl, statistic: mtf.Tensor):
+  """Zeros and ones like a statistic, once for all blocks of a memory."""
+  shape = mesh_impl.slice_shape(statistic.shape)
+  return mesh_impl.slicewise(lambda: (tf.zeros(shape), tf.ones(shape)))
 
 
-def _local_moments(x):
+def _local_moments(x, zero, one):
   result = tf.raw_ops.FusedBatchNormV3(
-      x=x, scale=tf.ones([x.shape[-1]]), offset=tf.zeros([x.shape[-1]]),
-      mean=[], variance=[], epsilon=1e-3, is_training=True)
-  count = x.shape.as_list()[0]
+      x=x, scale=one, offset=zero, mean=[], variance=[], epsilon=1e-3,
+      is_training=True, data_format=_format(x))
+  count = math.prod(x.shape.as_list()[:-1])
   # The kernel returns the unbiased variance.
   return result.batch_mean, result.batch_variance * ((count - 1) / count)
 
@@ -105,8 +106,9 @@ class MomentsOperation(mtf.Operation):
   def lower(self, lowering):
     mesh_impl, (x,) = lowering.mesh_impl(self), self.inputs
     mean, variance = mesh_impl.slicewise(
-        lambda x: _samples(_local_moments, self._settings.per_sample, x),
-        lowering.tensors[x])
+        lambda x, *constants: _each_sample(
+            _local_moments, self._settings.per_sample, [x], constants),
+        lowering.tensors[x], *_constants(mesh_impl, self.outputs[0]))
     axes = _statistics_axes(mesh_impl, x.shape, self._settings)
     blocks = math.prod(mesh_impl.shape[axis].size for axis in axes)
     if axes:
@@ -145,25 +147,36 @@ class NormalizeOperation(mtf.Operation):
 
   def lower(self, lowering):
     mesh_impl, settings = lowering.mesh_impl(self), self._settings
+    x, *channelwise = map(lowering.tensors.get, self.inputs)
     masks = []
     if settings.dropout:
-      masks = [settings.dropout.masks(mesh_impl, self.inputs[0].shape,
+      masks = [settings.dropout.masks(mesh_impl, x, self.inputs[0].shape,
                                       self.name)]
       lowering.set_tensor_lowering(self.outputs[1], masks[0])
 
-    def local(x, gamma, beta, mean, variance, *mask):
-      y = _pre_activation(x, gamma, beta, mean, variance, settings)
+    def local(x, scale, offset, zero, one, *mask):
+      y = _affine(x, scale, offset, zero, one, settings)
       if settings.slope != 1.0:
         y = tf.nn.leaky_relu(y, settings.slope)
       return dropout_lib.apply_mask(y, mask[0], 1.0) if mask else y
     lowering.set_tensor_lowering(self.outputs[0], mesh_impl.slicewise(
-        local, *map(lowering.tensors.get, self.inputs), *masks))
+        local, x, *_scale_and_offset(mesh_impl, channelwise, settings),
+        *_constants(mesh_impl, self.inputs[3]), *masks))
 
 
-def _pre_activation(x, gamma, beta, mean, variance, settings):
-  scale = gamma * settings.scale * tf.math.rsqrt(variance + settings.epsilon)
-  offset = beta * settings.scale - mean * scale
-  return _by_sample(settings.per_sample, _scale_offset, x, scale, offset)
+def _scale_and_offset(mesh_impl, channelwise, settings):
+  """The normalisation as x * scale + offset; 1 / keep is in both."""
+  def by_channel(gamma, beta, mean, variance):
+    scale = gamma * settings.scale * tf.math.rsqrt(
+        variance + settings.epsilon)
+    return scale, beta * settings.scale - mean * scale
+  return mesh_impl.slicewise(by_channel, *channelwise)
+
+
+def _affine(x, scale, offset, zero, one, settings):
+  return _each_sample(
+      lambda *arguments: (_scale_offset(*arguments),), settings.per_sample,
+      [x], [scale, offset, zero, one])[0]
 
 
 class NormalizeGradientOperation(mtf.Operation):
@@ -191,34 +204,55 @@ class NormalizeGradientOperation(mtf.Operation):
     dy, x, gamma, beta, mean, variance, *mask = map(
         lowering.tensors.get, self.inputs)
     shape = self.inputs[0].shape
-    axes = _statistics_axes(mesh_impl, shape, settings)
-
-    def direct(dy, x, gamma, beta, mean, variance, *mask):
-      g = _through_activation(dy, x, gamma, beta, mean, variance, mask,
-                              settings)
-      return _frozen_gradient(g, x, gamma, mean, variance, settings)
+    constants = _constants(mesh_impl, self.inputs[4])
+    g = dy
+    if mask or settings.slope != 1.0:
+      scale, offset = _scale_and_offset(
+          mesh_impl, [gamma, beta, mean, variance], settings)
+      g = mesh_impl.slicewise(
+          lambda *arguments: _through_activation(*arguments, settings),
+          dy, x, scale, offset, *constants, *mask)
+    gammas = mesh_impl.slicewise(lambda g, one: g * one, gamma, constants[1])
     dx, dgamma, dbeta = mesh_impl.slicewise(
-        direct, dy, x, gamma, beta, mean, variance, *mask)
+        lambda g, x, *rest: _each_sample(
+            lambda *arguments: _frozen_gradient(*arguments, settings),
+            settings.per_sample, [g, x], rest),
+        g, x, gammas, mean, variance)
+    axes = _statistics_axes(mesh_impl, shape, settings)
     dgamma = mesh_impl.allreduce(dgamma, axes, 'SUM')
     dbeta = mesh_impl.allreduce(dbeta, axes, 'SUM')
     if not self._frozen:
-      count = shape.size // shape.dims[-1].size
-      if settings.per_sample:
-        count //= shape.dims[0].size
-      dx = mesh_impl.slicewise(
-          lambda dx, *rest: dx - _statistics_part(*rest, count, settings),
-          dx, x, gamma, mean, variance, dgamma, dbeta)
+      dx = self._through_statistics(mesh_impl, dx, x, gammas, mean, variance,
+                                    dgamma, dbeta, constants)
     if settings.per_sample:
-      total = lambda t: tf.reduce_sum(t, 0)
-      batch = convolution.split_axes(mesh_impl, mtf.Shape([shape.dims[0]]))
-      dgamma, dbeta = [mesh_impl.allreduce(mesh_impl.slicewise(total, t),
-                                           batch, 'SUM')
-                       for t in (dgamma, dbeta)]
+      batch = convolution.split_axes(mesh_impl, mtf.Shape(shape.dims[:1]))
+      dgamma, dbeta = [
+          mesh_impl.allreduce(mesh_impl.slicewise(
+              lambda value: tf.reduce_sum(value, 0), value), batch, 'SUM')
+          for value in (dgamma, dbeta)]
     for output, value in zip(self.outputs, (dx, dgamma, dbeta)):
       lowering.set_tensor_lowering(output, value)
 
+  def _through_statistics(self, mesh_impl, dx, x, gamma, mean, variance,
+                          dgamma, dbeta, constants):
+    """Takes off what flows back through mean and variance."""
+    settings, dims = self._settings, self.inputs[0].shape.dims
+    count = math.prod(
+        dim.size for dim in dims[1 if settings.per_sample else 0:-1])
 
-def _through_activation(dy, x, gamma, beta, mean, variance, mask, settings):
+    def by_channel(gamma, mean, variance, dgamma, dbeta):
+      inverse = tf.math.rsqrt(variance + settings.epsilon)
+      scale = gamma * tf.square(inverse) * dgamma / count
+      return scale, gamma * inverse * dbeta / count - scale * mean
+    scale, offset = mesh_impl.slicewise(by_channel, gamma, mean, variance,
+                                        dgamma, dbeta)
+    return mesh_impl.slicewise(
+        lambda dx, *rest: dx - _affine(*rest, settings),
+        dx, x, scale, offset, *constants)
+
+
+def _through_activation(dy, x, scale, offset, zero, one, *rest):
+  *mask, settings = rest
   if mask:
     dy = dropout_lib.apply_mask(dy, mask[0], settings.scale)
   if settings.slope == 1.0:
@@ -226,30 +260,18 @@ def _through_activation(dy, x, gamma, beta, mean, variance, mask, settings):
   # Computed again rather than kept: one pass against a whole activation. The
   # dependency keeps TensorFlow from doing it in the forward pass already.
   with tf.control_dependencies([dy]):
-    features = _pre_activation(x, gamma, beta, mean, variance, settings)
+    features = _affine(x, scale, offset, zero, one, settings)
   return tf.raw_ops.LeakyReluGrad(gradients=dy, features=features,
                                   alpha=settings.slope)
 
 
 def _frozen_gradient(g, x, gamma, mean, variance, settings):
   """dx with the statistics held, and this block's part of dgamma, dbeta."""
-  index = iter(range(g.shape[0]))
-
-  def one(g, x):
-    i = next(index)
-    m, v = (mean[i], variance[i]) if settings.per_sample else (mean, variance)
-    result = tf.raw_ops.FusedBatchNormGradV3(
-        y_backprop=g, x=x, scale=gamma, reserve_space_1=m, reserve_space_2=v,
-        reserve_space_3=[], epsilon=settings.epsilon, is_training=False)
-    return result.x_backprop, result.scale_backprop, result.offset_backprop
-  return _samples(one, settings.per_sample, g, x)
-
-
-def _statistics_part(x, gamma, mean, variance, dgamma, dbeta, count, settings):
-  inverse = tf.math.rsqrt(variance + settings.epsilon)
-  slope = gamma * tf.square(inverse) * dgamma / count
-  offset = gamma * inverse * dbeta / count - slope * mean
-  return _by_sample(settings.per_sample, _scale_offset, x, slope, offset)
+  result = tf.raw_ops.FusedBatchNormGradV3(
+      y_backprop=g, x=x, scale=gamma, reserve_space_1=mean,
+      reserve_space_2=variance, reserve_space_3=[], epsilon=settings.epsilon,
+      is_training=False, data_format=_format(x))
+  return result.x_backprop, result.scale_backprop, result.offset_backprop
 
 
 @dataclasses.dataclass(frozen=True)

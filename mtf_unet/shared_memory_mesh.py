@@ -75,6 +75,28 @@ class SharedMemoryMeshImpl(mtf.placement_mesh_impl.PlacementMeshImpl):
         numbers.setdefault(tuple(self.slice_begin(tensor_shape, pnum)),
                            len(numbers)) for pnum in range(self.size)])
 
+  def receive(self, x, mesh_axis, source_pcoord):
+    return self._collective_with_groups(
+        x.to_laid_out_tensor(), [mesh_axis],
+        lambda tensors, devices: self._received(tensors, devices,
+                                                source_pcoord))
+
+  def _received(self, tensors, devices, sources):
+    """What each of a group gets; within one memory nothing is copied."""
+    received, zeros = [], {}
+    for device, source in zip(devices, sources):
+      memory = _memory_of(device)
+      with tf.device(device):
+        if source is None:
+          if memory not in zeros:
+            zeros[memory] = tf.zeros_like(tensors[0])
+          received.append(zeros[memory])
+        elif _memory_of(devices[source]) == memory:
+          received.append(tensors[source])
+        else:
+          received.append(tf.identity(tensors[source]))
+    return received
+
   def allreduce(self, x, mesh_axes, reduction_fn_string):
     if reduction_fn_string != 'SUM':
       return super().allreduce(x, mesh_axes, reduction_fn_string)

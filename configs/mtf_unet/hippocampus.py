@@ -33,7 +33,7 @@ def get_config() -> ml_collections.ConfigDict:
       },
       'mesh': {'spatial_split': (2, 2, 1)},
       'network': {
-          'base_filters': 24,
+          'base_filters': 16,
           'levels': 4,
           'normalization': 'instance',
           'dropout_keep': 1.0,
@@ -52,7 +52,7 @@ def get_config() -> ml_collections.ConfigDict:
           'clip_norm': 1.0,
       },
       'training': {
-          'steps': 3600,
+          'steps': 4000,
           'batch_size': 2,
           'seed': 0,
           'save_every_steps': 200,
