@@ -138,8 +138,7 @@ def run_layer(layer: Callable[[mtf.Tensor], mtf.Tensor], x: np.ndarray,
   """Runs a layer forward and backward with random weights."""
   with bench(mesh_config) as b:
     images = b.activation(x, dtype)
-    with tf.compat.v1.variable_scope('layer'):
-      y = layer(images)
+    y = layer(images)
     dy = np.random.RandomState(6).randn(*y.shape.to_integer_list).astype(
         np.float32)
     variables = b.graph.trainable_variables
@@ -157,13 +156,12 @@ def run_layer(layer: Callable[[mtf.Tensor], mtf.Tensor], x: np.ndarray,
 
 def plain(function: Callable[..., tf.Tensor], x: np.ndarray,
           result: Result) -> Result:
-  """Runs `function(x, **weights by last part of their name)` in plain TF."""
+  """Runs `function(x, **weights)`, weights by their name, in plain TF."""
   inputs = tf.constant(x)
   weights = {name: tf.constant(w) for name, w in result.weights.items()}
   with tf.GradientTape() as tape:
     tape.watch([inputs, weights])
-    y = function(inputs, **{name.split('/')[-1]: w
-                            for name, w in weights.items()})
+    y = function(inputs, **weights)
   dx, dweights = tape.gradient(y, [inputs, weights], tf.constant(result.dy))
   return Result(y.numpy(), dx.numpy(),
                 {name: g.numpy() for name, g in dweights.items()},
