@@ -5,9 +5,13 @@
   best/             the checkpoint of the best validation Dice, metrics.json
 """
 
+from collections.abc import Iterator
+from collections.abc import Sequence
+import contextlib
 import dataclasses
 import json
 import os
+import re
 import shutil
 
 import tensorflow as tf
@@ -21,9 +25,6 @@ CONFIG_FILE = 'config.json'
 BEST_FOLDER = 'best'
 METRICS_FILE = 'metrics.json'
 
-# In the names of optimizer state, which a warm start leaves behind.
-_SLOTS = ('/adam_', '_slot_')
-
 
 def architecture(config: config_lib.Config) -> dict[str, object]:
   """Returns the settings that must not change under a checkpoint."""
@@ -33,7 +34,7 @@ def architecture(config: config_lib.Config) -> dict[str, object]:
   for key in ('num_classes', 'channels', 'neighbor_slices'):
     settings[f'data.{key}'] = getattr(config.data, key)
   settings['optimizer.name'] = config.optimizer.name
-  settings['training.ema'] = config.training.ema_decay > 0
+  settings['training.ema_decay > 0'] = config.training.ema_decay > 0
   return settings
 
 
@@ -41,29 +42,34 @@ def check_folder(model_dir: str, config: config_lib.Config,
                  training: bool) -> None:
   """Compares a model folder's experiment with the job's.
 
+  A folder without a checkpoint fits everything.
+
   Args:
     model_dir: folder with or without a config.json.
     config: the job's.
-    training: when not, the optimizer may differ.
+    training: when not, the optimizer may differ, and the weights themselves
+      may be used where their averages are kept too.
 
   Raises:
     InputError: naming every setting that differs.
   """
   path = os.path.join(model_dir, CONFIG_FILE)
-  if not os.path.exists(path):
+  if not tf.io.gfile.exists(path) or latest(model_dir) is None:
     return
   try:
-    with open(path, encoding='utf-8') as file:
-      stored = json.load(file)['architecture']
-  except (json.JSONDecodeError, KeyError, UnicodeDecodeError) as error:
+    with tf.io.gfile.GFile(path) as file:
+      stored = dict(json.loads(file.read())['architecture'])
+  except (ValueError, KeyError, TypeError) as error:
     raise errors.InputError(
         f'{path}: no readable experiment ({error}), expected the file that '
         'the training wrote') from error
-  wanted = json.loads(json.dumps(architecture(config)))
-  differing = [
-      f'{key} is {stored.get(key)!r} there and {value!r} here'
-      for key, value in wanted.items()
-      if stored.get(key) != value and (training or key != 'optimizer.name')]
+  wanted = architecture(config)
+  if not training:
+    del wanted['optimizer.name']
+    if not config.training.ema_decay:
+      del wanted['training.ema_decay > 0']
+  differing = [f'{key} is {stored.get(key)!r} there and {value!r} here'
+               for key, value in wanted.items() if stored.get(key) != value]
   if differing:
     raise errors.InputError(
         f'{model_dir}: trained with another network: {"; ".join(differing)}; '
@@ -78,10 +84,30 @@ def write_config(model_dir: str, config: config_lib.Config) -> None:
        'config': dataclasses.asdict(config)})
 
 
+def complete(model_dir: str) -> list[str]:
+  """Lists the checkpoints of a folder, the oldest first.
+
+  The index is the last file of a checkpoint to be written, so one with an
+  index is whole. TensorFlow's own list, the file `checkpoint`, is not asked:
+  where it is lost or names what is gone, a training would start anew.
+  """
+  found = {}
+  for path in tf.io.gfile.glob(os.path.join(model_dir, '*.index')):
+    match = re.fullmatch(r'.*-(\d+)\.index', path)
+    if match:
+      found[int(match[1])] = path.removesuffix('.index')
+  return [found[step] for step in sorted(found)]
+
+
 def latest(model_dir: str) -> str | None:
   """Returns the newest complete checkpoint, or None."""
-  path = tf.train.latest_checkpoint(model_dir)
-  return path if path and os.path.exists(path + '.index') else None
+  return (complete(model_dir) or [None])[-1]
+
+
+def write_list(model_dir: str) -> None:
+  """Has TensorFlow resume from the newest complete checkpoint."""
+  names = list(map(os.path.basename, complete(model_dir)))
+  tf.compat.v1.train.update_checkpoint_state(model_dir, names[-1], names)
 
 
 def for_prediction(model_dir: str) -> str:
@@ -98,11 +124,56 @@ def for_prediction(model_dir: str) -> str:
   return path
 
 
+@contextlib.contextmanager
+def reading(path: str) -> Iterator[None]:
+  """Tells in one line that a checkpoint cannot be read.
+
+  Raises:
+    InputError: in place of what TensorFlow raises within the context.
+  """
+  try:
+    yield
+  except (tf.errors.OpError, ValueError) as error:
+    reason = str(getattr(error, 'message', error)).strip().splitlines()[0]
+    raise errors.InputError(
+        f'{path}: damaged, or the checkpoint of another network ({reason}); '
+        'remove its files to go on from the one before') from error
+
+
 def step_of(path: str | None) -> int:
-  """Returns the global step stored in a checkpoint, 0 without one."""
+  """Returns the global step stored in a checkpoint, 0 without one.
+
+  Raises:
+    InputError: if it is damaged.
+  """
   if path is None:
     return 0
-  return int(tf.train.load_variable(path, 'global_step'))
+  with reading(path):
+    return int(tf.train.load_variable(path, 'global_step'))
+
+
+class Saver(tf.compat.v1.train.Saver):
+  """Saves and restores a training, and says in one line when it cannot."""
+
+  def __init__(self):
+    super().__init__(allow_empty=True, save_relative_paths=True)
+
+  def save(self, sess, save_path, global_step=None, **keywords):
+    try:
+      return super().save(sess, save_path, global_step=global_step, **keywords)
+    except tf.errors.OpError as error:
+      for leftover in tf.io.gfile.glob(f'{save_path}-{global_step}*temp*'):
+        tf.io.gfile.rmtree(leftover)
+      kept = latest(os.path.dirname(save_path))
+      reason = error.message.splitlines()[0]
+      raise errors.InputError(
+          f'{save_path}-{global_step}: the checkpoint could not be written '
+          f'({reason}); make space, then the same command resumes from '
+          f'{kept or "the start"}') from error
+
+  def restore(self, sess, save_path):
+    with reading(save_path):
+      super().restore(sess, save_path)
 
 
 class BestCheckpoint:
@@ -114,6 +185,12 @@ class BestCheckpoint:
 
   def __init__(self, model_dir: str):
     self._folder = os.path.join(model_dir, BEST_FOLDER)
+    self._fresh = self._folder + '.new'
+    # Stopped between the two renames of `offer`: the metrics come last, so
+    # a copy that has them is whole.
+    if not os.path.exists(self._folder) and os.path.exists(
+        os.path.join(self._fresh, METRICS_FILE)):
+      os.replace(self._fresh, self._folder)
 
   @property
   def score(self) -> float:
@@ -126,65 +203,84 @@ class BestCheckpoint:
       return float('-inf')
 
   def offer(self, checkpoint: str, score: float) -> bool:
-    """Copies the checkpoint if its score beats the copy's; says whether."""
+    """Copies the checkpoint if its score beats the copy's; says whether.
+
+    Raises:
+      InputError: if the copy cannot be written; the older one is still there.
+    """
     if not score > self.score:
       return False
-    # The new copy is complete before the old one goes.
-    fresh = self._folder + '.new'
-    shutil.rmtree(fresh, ignore_errors=True)
-    os.makedirs(fresh)
-    name = os.path.basename(checkpoint)
-    for path in tf.io.gfile.glob(checkpoint + '.*'):
-      shutil.copy(path, fresh)
-    tf.compat.v1.train.update_checkpoint_state(fresh, name, [name])
-    atomic_file.write_json(os.path.join(fresh, METRICS_FILE),
-                           {'score': score, 'step': step_of(checkpoint)})
+    shutil.rmtree(self._fresh, ignore_errors=True)
+    try:
+      self._copy(checkpoint, score)
+    except OSError as error:
+      shutil.rmtree(self._fresh, ignore_errors=True)
+      raise errors.InputError(
+          f'{self._folder}: the best checkpoint could not be copied '
+          f'({error}); make space, then start the same command again'
+      ) from error
     shutil.rmtree(self._folder, ignore_errors=True)
-    os.replace(fresh, self._folder)
+    os.replace(self._fresh, self._folder)
     return True
 
+  def _copy(self, checkpoint, score):
+    os.makedirs(self._fresh)
+    for path in tf.io.gfile.glob(checkpoint + '.*'):
+      shutil.copy(path, self._fresh)
+    write_list(self._fresh)
+    atomic_file.write_json(os.path.join(self._fresh, METRICS_FILE),
+                           {'score': score, 'step': step_of(checkpoint)})
 
-def resolve(path: str) -> str | None:
-  """Returns the checkpoint that a path or its folder means, or None."""
-  checkpoint = latest(path) if os.path.isdir(path) else path
-  if checkpoint is None or not os.path.exists(checkpoint + '.index'):
-    return None
-  return checkpoint
 
-
-def warm_start_map(path: str, variables: list[tf.Variable]) -> dict[str, str]:
-  """Finds the variables that a checkpoint can start.
-
-  Args:
-    path: checkpoint file or folder.
-    variables: of the new training.
-
-  Returns:
-    Names in the checkpoint to names here, where the shapes agree; a weight's
-    moving average is preferred, the global step and optimizer state are left
-    out.
+def resolve(path: str) -> str:
+  """Returns the checkpoint that a path or its folder means.
 
   Raises:
-    InputError: if nothing agrees or there is no checkpoint.
+    InputError: if there is none.
   """
-  checkpoint = resolve(path)
-  if checkpoint is None:
+  checkpoint = latest(path) if tf.io.gfile.isdir(path) else path
+  if checkpoint is None or not tf.io.gfile.exists(checkpoint + '.index'):
     raise errors.InputError(
         f'config key training.warm_start: no checkpoint at {path!r}, expected '
         'a checkpoint or a folder with one')
-  stored = dict(tf.train.list_variables(checkpoint))
-  found = {}
+  return checkpoint
+
+
+def warm_start_map(checkpoint: str, variables: Sequence[tf.Variable]
+                   ) -> tuple[dict[str, str], list[str]]:
+  """Finds the variables that a checkpoint can start.
+
+  A weight's moving average is preferred. The global step, averages and the
+  state of the optimizer, whose names go on from a weight's, start anew.
+
+  Args:
+    checkpoint: path prefix.
+    variables: of the new training.
+
+  Returns:
+    Names in the checkpoint to names here, where the shapes agree; and the
+    weights that no variable of the checkpoint fits.
+
+  Raises:
+    InputError: if nothing agrees, or the checkpoint is damaged.
+  """
+  with reading(checkpoint):
+    stored = dict(tf.train.list_variables(checkpoint))
+  weights = [v.op.name for v in variables if v.trainable]
+  found, left = {}, []
   for variable in variables:
     name = variable.op.name
     if name == 'global_step' or name.startswith(f'{model.EMA_SCOPE}/') or any(
-        slot in name for slot in _SLOTS):
+        name.startswith((f'{weight}/', f'{weight}_')) for weight in weights):
       continue
     for source in (f'{model.EMA_SCOPE}/{name}', name):
       if stored.get(source) == variable.shape.as_list():
         found[source] = name
         break
+    else:
+      left.append(name)
   if not found:
     raise errors.InputError(
         f'config key training.warm_start: no variable of {checkpoint} has the '
         'name and shape of one of this network')
-  return found
+  return found, left

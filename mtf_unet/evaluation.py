@@ -1,14 +1,17 @@
 """Dice on every case of a split, exactly once, on the case's own grid."""
 
 from collections.abc import Callable
+import os
 
 import numpy as np
+import tensorflow as tf
 
 from mtf_unet import case_source
 from mtf_unet import config as config_lib
 from mtf_unet import inference
 from mtf_unet import metrics
 from mtf_unet import preprocess
+from mtf_unet import splits
 
 
 def evaluate(predictor: inference.Predictor, source: case_source.CaseSource,
@@ -45,3 +48,36 @@ def evaluate(predictor: inference.Predictor, source: case_source.CaseSource,
 def label_map(probabilities: np.ndarray) -> np.ndarray:
   """Takes the most probable class, uint8; the lowest where some tie."""
   return np.argmax(probabilities, axis=-1).astype(np.uint8)
+
+
+def folder(model_dir: str, split: str = splits.VALIDATION) -> str:
+  """Returns where the scores of a split lie: eval/ for the validation."""
+  suffix = '' if split == splits.VALIDATION else f'_{split}'
+  return os.path.join(model_dir, f'eval{suffix}')
+
+
+def write_scores(path: str, summary: dict, step: int) -> str:
+  """Writes scores as JSON and as TensorBoard scalars.
+
+  Args:
+    path: folder to write to.
+    summary: of `metrics.summarize`.
+    step: of the checkpoint that was scored.
+
+  Returns:
+    The path of the JSON file.
+  """
+  values = {f'dice/class_{entry["label"]}': entry['mean']
+            for entry in summary['classes']}
+  values['dice/mean'] = summary['mean']
+  # Estimator graphs are v1, where the v2 writer refuses to work. The suffix
+  # keeps apart files of the same second, which else overwrite each other.
+  with tf.Graph().as_default(), tf.compat.v1.summary.FileWriter(
+      path, filename_suffix=f'.{step}') as writer:
+    writer.add_summary(tf.compat.v1.Summary(value=[
+        tf.compat.v1.Summary.Value(tag=tag, simple_value=value)
+        for tag, value in values.items() if value is not None]), step)
+  # Last: a step with a JSON file counts as scored.
+  name = os.path.join(path, f'metrics-{step}.json')
+  metrics.write_json(name, summary)
+  return name

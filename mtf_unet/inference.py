@@ -47,8 +47,13 @@ class Predictor:
         master, graph=graph, config=mesh_lib.session_config(partition))
 
   def restore(self, checkpoint: str) -> None:
-    """Loads weights from a checkpoint's path prefix."""
-    self._graph.saver.restore(self._session, checkpoint)
+    """Loads weights from a checkpoint's path prefix.
+
+    Raises:
+      InputError: if it is damaged or holds another network.
+    """
+    with checkpoints.reading(checkpoint):
+      self._graph.saver.restore(self._session, checkpoint)
     self._session.run(self._copy)
 
   def probabilities(self, image: np.ndarray) -> np.ndarray:

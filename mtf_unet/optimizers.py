@@ -4,7 +4,9 @@ Every factory takes (learning rate, config, step) and returns an
 `mtf.optimize.Optimizer`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
 
 import tensorflow as tf
 
@@ -61,7 +63,11 @@ class AdamOptimizer(mtf.optimize.Optimizer):
 
 
 def _adafactor(learning_rate, config, step):
-  del config, step
+  del step
+  if config.weight_decay:
+    raise errors.InputError(
+        f'config key optimizer.weight_decay: got {config.weight_decay}, '
+        "expected 0 with 'adafactor', which has none")
   return mtf.optimize.AdafactorOptimizer(learning_rate=learning_rate)
 
 

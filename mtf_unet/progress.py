@@ -6,6 +6,9 @@ import time
 import tensorflow as tf
 import tqdm
 
+# A log file stays readable over a day of training.
+_SECONDS_BETWEEN_LINES = 30.0
+
 
 def format_seconds(seconds: float) -> str:
   """Writes 3661 as 1:01:01."""
@@ -15,61 +18,86 @@ def format_seconds(seconds: float) -> str:
 
 
 class ProgressHook(tf.estimator.SessionRunHook):
-  """A bar on a terminal, plain lines elsewhere.
+  """A bar on a terminal; elsewhere the first and last step, and some between.
 
   Args:
-    loss: scalar tensor.
     total_steps: where the training ends.
     batch_size: volumes (or slices) in a step.
-    every_steps: steps between plain lines.
+    unit: what a batch is made of.
+    seconds_between_lines: of the plain lines.
     stream: where to write; by default standard error.
   """
 
-  def __init__(self, loss: tf.Tensor, total_steps: int, batch_size: int,
-               every_steps: int = 50, stream=None):
-    self._loss = loss
+  def __init__(self, total_steps: int, batch_size: int, *,
+               unit: str = 'volumes',
+               seconds_between_lines: float = _SECONDS_BETWEEN_LINES,
+               stream=None):
     self._total_steps = total_steps
     self._batch_size = batch_size
-    self._every_steps = every_steps
+    self._unit = unit
+    self._seconds_between_lines = seconds_between_lines
     self._stream = stream or sys.stderr
+    self._loss = None
     self._bar = None
     self._first = None
+    self._last_line = float('-inf')
+
+  def watch(self, loss: tf.Tensor) -> 'ProgressHook':
+    """Takes the scalar to show; returns the hook itself."""
+    self._loss = loss
+    return self
 
   def begin(self):
-    self._step = tf.compat.v1.train.get_global_step()
+    self._global_step = tf.compat.v1.train.get_global_step()
+
+  def after_create_session(self, session, coord):
+    # Counted from here on: read beside the update that raises it, the global
+    # step may be the old or the new one.
+    self._step = int(session.run(self._global_step))
 
   def before_run(self, run_context):
-    return tf.compat.v1.train.SessionRunArgs([self._step, self._loss])
+    return tf.compat.v1.train.SessionRunArgs(self._loss)
 
   def after_run(self, run_context, run_values):
-    step, loss = run_values.results
-    # The step is read while it is being raised: either value may arrive.
+    self._step += 1
     if self._first is None:
-      self._first = (step, time.monotonic())
+      # The first step is left out of the rate: TensorFlow still warms up.
+      self._first = (self._step, time.monotonic())
       if self._stream.isatty():
-        self._bar = tqdm.tqdm(total=self._total_steps, initial=int(step),
+        self._bar = tqdm.tqdm(total=self._total_steps, initial=self._step,
                               unit='step', file=self._stream,
                               dynamic_ncols=True)
-      return
+    self._show(run_values.results)
+
+  def _show(self, loss):
     if self._bar is not None:
-      self._bar.set_postfix_str(f'loss {loss:.4f}, {self._rate(step):.2f} '
-                                'volumes/s', refresh=False)
-      self._bar.update(int(step) - self._bar.n)
-    elif step % self._every_steps == 0 or step >= self._total_steps:
-      self._write_line(step, loss)
+      self._bar.set_postfix_str(
+          f'loss {loss:.4f}, {self._rate():.2f} {self._unit}/s', refresh=False)
+      self._bar.update(self._step - self._bar.n)
+      return
+    now = time.monotonic()
+    if (self._step >= self._total_steps
+        or now - self._last_line >= self._seconds_between_lines):
+      self._last_line = now
+      self._write_line(loss)
 
-  def _rate(self, step):
-    done, elapsed = step - self._first[0], time.monotonic() - self._first[1]
-    return done * self._batch_size / max(elapsed, 1e-9)
+  def _rate(self):
+    """Volumes a second, 0 as long as it is unknown."""
+    first, since = self._first
+    elapsed = max(time.monotonic() - since, 1e-9)
+    return (self._step - first) * self._batch_size / elapsed
 
-  def _write_line(self, step, loss):
-    rate = self._rate(step)
-    left = (self._total_steps - step) * self._batch_size / max(rate, 1e-9)
+  def _write_line(self, loss):
+    rate = self._rate()
+    pace = ''
+    if rate:
+      left = (self._total_steps - self._step) * self._batch_size / rate
+      pace = f'  {rate:.2f} {self._unit}/s  {format_seconds(left)} left'
     self._stream.write(
-        f'step {step}/{self._total_steps}  loss {loss:.4f}  '
-        f'{rate:.2f} volumes/s  {format_seconds(left)} left\n')
+        f'step {self._step}/{self._total_steps}  loss {loss:.4f}{pace}\n')
     self._stream.flush()
 
-  def end(self, session):
+  def close(self) -> None:
+    """Leaves the bar as it is and ends its line; may be called twice."""
     if self._bar is not None:
       self._bar.close()

@@ -6,9 +6,12 @@ Everything random is a function of the seed and the global step, so a job that
 is stopped at any moment continues the same curve from its last checkpoint.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from collections.abc import Mapping
 import dataclasses
+import glob
 import os
+import re
 
 import tensorflow as tf
 
@@ -22,7 +25,6 @@ from mtf_unet import inference
 from mtf_unet import input_pipeline
 from mtf_unet import layout
 from mtf_unet import mesh as mesh_lib
-from mtf_unet import metrics
 from mtf_unet import model
 from mtf_unet import optimizers
 from mtf_unet import progress
@@ -68,7 +70,8 @@ def train(job: Job, source: case_source.CaseSource,
 
   Raises:
     InputError: if sizes do not fit the split, the folder holds another
-      network, or a checkpoint cannot be written.
+      network, a case is damaged, a checkpoint cannot be read or written,
+      memory does not suffice, or the loss becomes NaN.
   """
   config = job.config
   model.check(config, job.partition, config.data.size,
@@ -78,16 +81,66 @@ def train(job: Job, source: case_source.CaseSource,
   if start >= config.training.steps:
     job.report(f'{job.model_dir}: already at step {start} of '
                f'{config.training.steps}, nothing to train')
+    if validation is not None:
+      _EvaluationListener(job, validation).after_save(None, start)
     return
   if start:
     job.report(f'Resuming from step {start} of {config.training.steps} '
                f'({job.model_dir})')
+    checkpoints.write_list(job.model_dir)
   checkpoints.write_config(job.model_dir, config)
+  _run(job, _WatchedSource(source), validation)
+
+
+def _run(job, source, validation):
+  """Runs the Estimator and turns what a user can mend into InputErrors."""
+  config = job.config
+  show = progress.ProgressHook(
+      config.training.steps, config.training.batch_size,
+      unit='volumes' if config.network.dimensions == 3 else 'slices')
   estimator = tf.compat.v1.estimator.tpu.TPUEstimator(
-      model_fn=_model_fn(job, validation), config=_run_config(job),
+      model_fn=_model_fn(job, validation, show), config=_run_config(job),
       use_tpu=False, train_batch_size=config.training.batch_size)
-  estimator.train(lambda params: _blocks_dataset(job, source),
-                  max_steps=config.training.steps)
+  try:
+    estimator.train(lambda params: _blocks_dataset(job, source),
+                    max_steps=config.training.steps)
+  except tf.estimator.NanLossDuringTrainingError as error:
+    raise errors.InputError(
+        f'{job.model_dir}: the loss became NaN; expected a smaller '
+        'optimizer.learning_rate, or an optimizer.clip_norm') from error
+  except tf.errors.ResourceExhaustedError as error:
+    raise errors.InputError(
+        f'out of memory ({error.message.splitlines()[0]}); expected a smaller '
+        'data.size or training.batch_size, or more devices') from error
+  except tf.errors.UnavailableError as error:
+    raise errors.InputError(
+        f'--master={job.master}: lost ({error.message.splitlines()[0]}); the '
+        'same command resumes from the last checkpoint') from error
+  except tf.errors.OpError:
+    # What the input pipeline raises comes back as an error of TensorFlow.
+    if source.error is None:
+      raise
+    raise source.error from None
+  finally:
+    show.close()
+
+
+class _WatchedSource:
+  """A CaseSource that remembers the InputError of a damaged case."""
+
+  def __init__(self, source):
+    self._source = source
+    self.error = None
+
+  def __len__(self):
+    return len(self._source)
+
+  def __getitem__(self, index):
+    try:
+      return self._source[index]
+    except errors.InputError as error:
+      self.error = error
+      raise
 
 
 def _run_config(job):
@@ -117,7 +170,7 @@ def _blocks_dataset(job, source):
   return dataset.map(cut).prefetch(1)
 
 
-def _model_fn(job, validation):
+def _model_fn(job, validation, show):
   """The Estimator's model_fn: builds the graph, connects the hooks."""
   config, partition = job.config, job.partition
 
@@ -135,8 +188,7 @@ def _model_fn(job, validation):
     summaries.write(graph.scalars, *pictures)
     hooks = [mtf.MtfRestoreHook(graph.lowering),
              _saver_hook(job, graph.lowering, validation),
-             progress.ProgressHook(graph.loss, config.training.steps,
-                                   config.training.batch_size)]
+             show.watch(graph.loss)]
     return tf.compat.v1.estimator.tpu.TPUEstimatorSpec(
         mode, loss=graph.loss, train_op=graph.train_op, training_hooks=hooks)
   return model_fn
@@ -144,42 +196,26 @@ def _model_fn(job, validation):
 
 def _warm_start(job):
   path = job.config.training.warm_start
-  if path and checkpoints.latest(job.model_dir) is None:
-    found = checkpoints.warm_start_map(
-        path, tf.compat.v1.global_variables())
-    tf.compat.v1.train.init_from_checkpoint(
-        checkpoints.resolve(path), found)
-    job.report(f'Starting {len(found)} variables from {path}')
+  if not path or checkpoints.latest(job.model_dir) is not None:
+    return
+  checkpoint = checkpoints.resolve(path)
+  found, left = checkpoints.warm_start_map(
+      checkpoint, tf.compat.v1.global_variables())
+  tf.compat.v1.train.init_from_checkpoint(checkpoint, found)
+  job.report(f'Starting {len(found)} variables from {checkpoint}'
+             + (f'; new: {", ".join(left)}' if left else ''))
 
 
 def _saver_hook(job, lowering, validation):
+  # The Estimator restores with the saver of this collection, the hook saves.
+  tf.compat.v1.add_to_collection(tf.compat.v1.GraphKeys.SAVERS,
+                                 checkpoints.Saver())
   listeners = [mtf.MtfCheckpointSaverListener(lowering)]
   if validation is not None:
     listeners.append(_EvaluationListener(job, validation))
-  return _SaverHook(job.model_dir, job.config.training.save_every_steps,
-                    listeners)
-
-
-class _SaverHook(tf.estimator.CheckpointSaverHook):
-  """Says in one line that a checkpoint could not be written."""
-
-  def __init__(self, folder, every_steps, listeners):
-    super().__init__(folder, save_steps=every_steps, listeners=listeners)
-    self._folder = folder
-
-  def _save(self, session, step):
-    try:
-      return super()._save(session, step)
-    except tf.errors.OpError as error:
-      kept = checkpoints.latest(self._folder)
-      for leftover in tf.io.gfile.glob(
-          os.path.join(self._folder, f'model.ckpt-{step}*_temp*')):
-        tf.io.gfile.rmtree(leftover)
-      raise errors.InputError(
-          f'{self._folder}: the checkpoint of step {step} could not be '
-          f'written ({error.message}); the newest complete one is '
-          f'{kept}; free some space, then start the same command again'
-      ) from error
+  return tf.estimator.CheckpointSaverHook(
+      job.model_dir, save_steps=job.config.training.save_every_steps,
+      listeners=listeners, save_graph_def=False)
 
 
 class _EvaluationListener(tf.estimator.CheckpointSaverListener):
@@ -193,45 +229,38 @@ class _EvaluationListener(tf.estimator.CheckpointSaverListener):
     self._job, self._validation = job, validation
     self._best = checkpoints.BestCheckpoint(job.model_dir)
     self._predictor = None
-    self._last = checkpoints.step_of(checkpoints.latest(job.model_dir))
+    self._last = _last_scored(job.model_dir)
 
   def after_save(self, session, global_step_value):
-    config, step = self._job.config, int(global_step_value)
-    due = step - self._last >= config.training.evaluate_every_steps
-    finished = step >= config.training.steps and step > self._last
-    if not due and not finished:
-      return
-    self._last = step
+    config, step = self._job.config.training, int(global_step_value)
+    every = config.evaluate_every_steps
+    # Also after a resume, when the training was stopped while scoring.
+    due = step // every > self._last // every
+    finished = step >= config.steps and step > self._last
+    if due or finished:
+      self._last = step
+      self._score(step)
+
+  def _score(self, step):
+    job = self._job
     if self._predictor is None:
       self._predictor = inference.Predictor(
-          config, self._job.partition, config.data.size,
-          devices=self._job.devices, master=self._job.master)
-    checkpoint = checkpoints.latest(self._job.model_dir)
+          job.config, job.partition, job.config.data.size,
+          devices=job.devices, master=job.master)
+    checkpoint = checkpoints.latest(job.model_dir)
     self._predictor.restore(checkpoint)
-    summary = evaluation.evaluate(self._predictor, self._validation, config)
+    summary = evaluation.evaluate(self._predictor, self._validation,
+                                  job.config)
     score = summary['mean'] if summary['mean'] is not None else 0.0
     kept = self._best.offer(checkpoint, score)
-    self._job.report(f'Step {step}: mean validation Dice {score:.4f}'
-                     + (' (best so far, kept)' if kept else ''))
-    write_scores(self._job.model_dir, summary, step)
+    evaluation.write_scores(evaluation.folder(job.model_dir), summary, step)
+    job.report(f'Step {step}: mean validation Dice {score:.4f}'
+               + (' (best so far, kept)' if kept else ''))
 
 
-def write_scores(model_dir: str, summary: dict, step: int) -> None:
-  """Writes an evaluation as JSON and as TensorBoard scalars.
-
-  Args:
-    model_dir: files go to its sub-folder eval/.
-    summary: of `metrics.summarize`.
-    step: of the checkpoint that was scored.
-  """
-  folder = os.path.join(model_dir, 'eval')
-  metrics.write_json(os.path.join(folder, f'metrics-{step}.json'), summary)
-  values = {f'dice/class_{entry["label"]}': entry['mean']
-            for entry in summary['classes']}
-  values['dice/mean'] = summary['mean']
-  # Estimator graphs are v1, where the v2 writer refuses to work.
-  with tf.Graph().as_default(), tf.compat.v1.summary.FileWriter(
-      folder) as writer:
-    writer.add_summary(tf.compat.v1.Summary(value=[
-        tf.compat.v1.Summary.Value(tag=tag, simple_value=value)
-        for tag, value in values.items() if value is not None]), step)
+def _last_scored(model_dir):
+  """The highest step whose validation scores are written, else 0."""
+  names = glob.glob(os.path.join(
+      glob.escape(evaluation.folder(model_dir)), 'metrics-*.json'))
+  return max((int(re.findall(r'\d+', os.path.basename(name))[0])
+              for name in names), default=0)

@@ -1,10 +1,9 @@
-"""Files in, label maps out; and how far it is."""
+"""Scans in, label maps and pictures out."""
 
 import os
 import pathlib
-import sys
 
-import tqdm
+import item_progress
 
 from mtf_unet import config as config_lib
 from mtf_unet import errors
@@ -14,27 +13,6 @@ from mtf_unet import overlay
 from mtf_unet import volumes
 
 _SUFFIXES = ('.nii', '.nii.gz')
-
-
-class Progress:
-  """A bar on a terminal, a line for each item elsewhere.
-
-  Args:
-    unit: what is counted.
-  """
-
-  def __init__(self, unit: str):
-    self._unit, self._bar = unit, None
-
-  def __call__(self, done: int, total: int) -> None:
-    if not sys.stderr.isatty():
-      print(f'{self._unit} {done} of {total}', file=sys.stderr, flush=True)
-      return
-    if self._bar is None:
-      self._bar = tqdm.tqdm(total=total, unit=self._unit, file=sys.stderr)
-    self._bar.update(done - self._bar.n)
-    if done == total:
-      self._bar.close()
 
 
 def scans(path: str) -> list[pathlib.Path]:
@@ -59,6 +37,29 @@ def scans(path: str) -> list[pathlib.Path]:
   return found
 
 
+def targets(files: list[pathlib.Path], folder: str, *,
+            with_probabilities: bool) -> list[pathlib.Path]:
+  """Names the result of each scan, without an ending.
+
+  Raises:
+    InputError: if two results, or a result and a scan, would share a name.
+  """
+  bases = [pathlib.Path(folder) / file.name.removesuffix('.gz').removesuffix(
+      '.nii') for file in files]
+  owners = {file.resolve(): file for file in files}
+  endings = ['.nii.gz', '.png'] + with_probabilities * [
+      '_probabilities.nii.gz']
+  for file, base in zip(files, bases):
+    for ending in endings:
+      path = base.with_name(base.name + ending)
+      owner = owners.setdefault(path.resolve(), file)
+      if owner is not file or path.resolve() == file.resolve():
+        raise errors.InputError(
+            f'--output: {path}, the result of {file}, would overwrite {owner} '
+            'or its result, expected another folder or other names')
+  return bases
+
+
 def predict(predictor: inference.FilePredictor, config: config_lib.Config,
             source: str, folder: str, *, with_probabilities: bool) -> None:
   """Writes NAME.nii.gz, NAME.png and, if asked, NAME_probabilities.nii.gz.
@@ -69,21 +70,36 @@ def predict(predictor: inference.FilePredictor, config: config_lib.Config,
     source: file or folder.
     folder: of the results; made where missing.
     with_probabilities: write them too.
+
+  Raises:
+    InputError: for a scan that cannot be read, or results without a place.
   """
   files = scans(source)
-  os.makedirs(folder, exist_ok=True)
-  show = Progress('scan')
-  for done, path in enumerate(files, start=1):
+  bases = targets(files, folder, with_probabilities=with_probabilities)
+  _make_folder(folder)
+  show = item_progress.ItemProgress('scan')
+  for done, (path, base) in enumerate(zip(files, bases), start=1):
     volume = volumes.read(path)
     probabilities = predictor.predict(volume)
     label = evaluation.label_map(probabilities)
-    name = path.name.removesuffix('.gz').removesuffix('.nii')
-    base = os.path.join(folder, name)
     volumes.write_label(f'{base}.nii.gz', label, volume)
     if with_probabilities:
       volumes.write_probabilities(f'{base}_probabilities.nii.gz',
                                   probabilities, volume)
-    overlay.write_overlay(f'{base}.png', volume, label, title=name,
+    overlay.write_overlay(f'{base}.png', volume, label, title=base.name,
                           num_classes=config.data.num_classes)
-    show(done, len(files))
+    show(done, len(files), base.name)
   print(f'{len(files)} label maps and overlays in {folder}')
+
+
+def _make_folder(folder):
+  """Finds out before the work, not after it, that nothing can be written."""
+  try:
+    os.makedirs(folder, exist_ok=True)
+  except OSError as error:
+    raise errors.InputError(
+        f'--output: {folder} cannot be made ({error.strerror}), expected a '
+        'folder to write to') from error
+  if not os.access(folder, os.W_OK):
+    raise errors.InputError(
+        f'--output: {folder} is not writable, expected a folder to write to')

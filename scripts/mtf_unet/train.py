@@ -17,11 +17,12 @@ os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 
 import sys
 
-from absl import app
 from absl import flags
-from ml_collections import config_flags
+import command_line
+import item_progress
 import prediction_files
 import tensorflow as tf
+import tqdm
 
 from mtf_unet import case_source
 from mtf_unet import checkpoints
@@ -33,7 +34,7 @@ from mtf_unet import metrics
 from mtf_unet import optimizers
 from mtf_unet import training
 
-_CONFIG = config_flags.DEFINE_config_file('config', None, 'The experiment.')
+_CONFIG = command_line.define_config()
 _MODE = flags.DEFINE_enum(
     'mode', 'train', ['train', 'eval', 'train_and_eval', 'predict'],
     'What to do.')
@@ -44,7 +45,7 @@ _MODEL_DIR = flags.DEFINE_string(
 _SPLIT = flags.DEFINE_enum(
     'split', 'validation', ['train', 'validation'], 'Cases to evaluate.')
 _INPUT = flags.DEFINE_string(
-    'input', None, 'File or folder of scans to predict.')
+    'input', None, 'Scan (NIfTI) or folder of scans to predict.')
 _OUTPUT = flags.DEFINE_string('output', None, 'Folder for predictions.')
 _PROBABILITIES = flags.DEFINE_boolean(
     'probabilities', False, 'Also write the class probabilities.')
@@ -54,7 +55,7 @@ _TPU_ZONE = flags.DEFINE_string('tpu_zone', None, 'Zone of the TPU.')
 _GCP_PROJECT = flags.DEFINE_string('gcp_project', None, 'Its project.')
 _MASTER = flags.DEFINE_string(
     'master', '', 'TensorFlow server to run on (grpc://host:port).')
-flags.mark_flags_as_required(['config', 'model_dir'])
+flags.mark_flag_as_required('model_dir')
 
 
 def _lamb(learning_rate, config, step):
@@ -85,11 +86,27 @@ def _evaluate(job: training.Job) -> None:
   predictor = inference.Predictor(config, job.partition, config.data.size,
                                   master=job.master)
   predictor.restore(checkpoint)
+  _report(f'Evaluating {checkpoint}')
   summary = evaluation.evaluate(predictor, source, config,
-                                prediction_files.Progress('case'))
-  training.write_scores(job.model_dir, summary,
-                        checkpoints.step_of(checkpoint))
+                                item_progress.ItemProgress('case'))
+  path = evaluation.write_scores(
+      evaluation.folder(job.model_dir, _SPLIT.value), summary,
+      checkpoints.step_of(checkpoint))
   print(metrics.format_table(summary))
+  print(f'Written to {path}')
+
+
+def _predict(job: training.Job) -> None:
+  predictor = inference.from_model_dir(job.config, job.partition,
+                                       job.model_dir, job.master)
+  prediction_files.predict(predictor, job.config, _INPUT.value, _OUTPUT.value,
+                           with_probabilities=_PROBABILITIES.value)
+
+
+def _report(line: str) -> None:
+  """Prints at once, above a progress bar where there is one."""
+  tqdm.tqdm.write(line)
+  sys.stdout.flush()
 
 
 def _check_flags() -> None:
@@ -103,34 +120,21 @@ def _check_flags() -> None:
         '--use_tpu=false (CPU, GPU, or a server by --master)')
 
 
-def main(_) -> None:
+def main() -> None:
   """Runs one mode."""
   tf.compat.v1.logging.set_verbosity(tf.compat.v1.logging.ERROR)
   _check_flags()
-  config = config_lib.from_mapping(_CONFIG.value)
   job = training.Job(
-      config, _MODEL_DIR.value, master=_MASTER.value,
-      factories={**optimizers.BUILT_IN, 'lamb': _lamb},
-      report=lambda line: print(line, flush=True))
+      config_lib.from_mapping(_CONFIG.value), _MODEL_DIR.value,
+      master=_MASTER.value, factories={**optimizers.BUILT_IN, 'lamb': _lamb},
+      report=_report)
   if _MODE.value == 'predict':
-    predictor = inference.from_model_dir(config, job.partition, job.model_dir,
-                                         job.master)
-    prediction_files.predict(predictor, config, _INPUT.value, _OUTPUT.value,
-                             with_probabilities=_PROBABILITIES.value)
+    _predict(job)
   elif _MODE.value == 'eval':
     _evaluate(job)
   else:
     _train(job, with_evaluation=_MODE.value == 'train_and_eval')
 
 
-def run(argv) -> None:
-  """Runs main and tells a user's mistake in one line."""
-  try:
-    main(argv)
-  except (errors.InputError, OSError) as error:
-    print(f'error: {error}', file=sys.stderr)
-    sys.exit(1)
-
-
 if __name__ == '__main__':
-  app.run(run)
+  command_line.run(main)

@@ -1,0 +1,100 @@
+"""What the scripts share: the --config flag, and mistakes told in one line."""
+
+from collections.abc import Callable
+from collections.abc import Sequence
+import dataclasses
+import os
+import sys
+import typing
+
+from absl import app
+from absl import flags
+from absl import logging
+import ml_collections
+from ml_collections import config_flags
+
+from mtf_unet import config as config_lib
+from mtf_unet import errors
+
+
+def define_config() -> flags.FlagHolder:
+  """Defines --config=FILE and --config.KEY=VALUE for every known key."""
+  holder = config_flags.DEFINE_config_file(
+      'config', None, 'The experiment.', lock_config=False,
+      accept_new_attributes=True)
+  flag = flags.FLAGS['config']
+  flag.parser = _ConfigParser(flag.parser)
+  flags.mark_flag_as_required('config')
+  return holder
+
+
+class _ConfigParser(flags.ArgumentParser):
+  """Lets keys be set that the file leaves at their defaults."""
+
+  def __init__(self, file_parser):
+    self._file_parser = file_parser
+
+  def parse(self, path):
+    # `file.py:argument` hands the argument to get_config.
+    if not os.path.isfile(path.split(':')[0]):
+      raise errors.InputError('no such file, expected a file of configs/')
+    config = self._file_parser.parse(path)
+    _add_groups(config, config_lib.Config)
+    return config
+
+
+def _add_groups(config, cls):
+  for name, hint in typing.get_type_hints(cls).items():
+    if dataclasses.is_dataclass(hint):
+      if name not in config:
+        config[name] = ml_collections.ConfigDict()
+      if isinstance(config[name], ml_collections.ConfigDict):
+        _add_groups(config[name], hint)
+
+
+def run(main: Callable[[], None]) -> None:
+  """Parses the flags and calls `main`.
+
+  A mistake in flags, config or files ends the program with status 1 and one
+  line on standard error that begins with `error:`; so does Ctrl-C.
+
+  Args:
+    main: takes nothing.
+  """
+  # What is for the user is printed; libraries speak of their insides.
+  app.call_after_init(lambda: logging.set_verbosity(logging.ERROR))
+  app.run(lambda argv: _told(_call, main, argv), flags_parser=_parse)
+
+
+def _call(main, argv):
+  if len(argv) > 1:
+    raise errors.InputError(
+        f'{argv[1]}: unexpected argument, expected --flag=value')
+  main()
+
+
+def _told(function, *arguments):
+  try:
+    return function(*arguments)
+  except (errors.InputError, flags.Error, OSError) as error:
+    message = str(error)
+  except KeyboardInterrupt:
+    message = 'stopped'
+  print('error:', ' '.join(message.split()), file=sys.stderr)
+  return sys.exit(1)
+
+
+def _parse(argv: Sequence[str]) -> list[str]:
+  return _told(_parse_or_raise, argv)
+
+
+def _parse_or_raise(argv):
+  try:
+    return flags.FLAGS(argv)
+  except (flags.Error, OSError):
+    raise
+  except (AttributeError, KeyError, TypeError, ValueError,
+          SyntaxError) as error:
+    # A mistake in the config file, or a key below one that is no group.
+    reason = error.args[0] if error.args else type(error).__name__
+    raise errors.InputError(f'--config: {reason}') from error
