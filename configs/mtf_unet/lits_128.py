@@ -1,0 +1,60 @@
+"""LiTS at 128x128x128 voxels: liver and lesions in CT (arXiv:1909.03108).
+
+The settings of the reference code, its mesh included: 4 x 4 blocks of 32 x 32 x
+128 voxels, and the batch of 32 over the two cores of each processor. A core
+holds 16 such blocks: 0.8 GiB of convolution outputs in bfloat16.
+
+  python scripts/mtf_unet/prepare_volumes.py \
+      --config=configs/mtf_unet/lits_128.py --input=LITS --data_dir=PREPARED
+  python scripts/mtf_unet/train.py --config=configs/mtf_unet/lits_128.py \
+      --mode=train --data_dir=PREPARED --model_dir=MODEL
+
+LITS is a folder of volume-N.nii and segmentation-N.nii (131 scans).
+
+Expected time and Dice: unknown. This was never trained here, for want of
+32 cores and of the data; a test builds its graph and checks every shape.
+"""
+
+import ml_collections
+
+
+def get_config() -> ml_collections.ConfigDict:
+  """Returns the experiment."""
+  return ml_collections.ConfigDict({
+      'data': {
+          'size': (128, 128, 128),
+          'num_classes': 3,
+          'fit': 'resize',
+          'normalization': 'hounsfield',
+          # 131 volumes are 1.4 GB with their labels: they fit.
+          'cache': True,
+      },
+      'mesh': {
+          'mesh_shape': 'rows:4,columns:4,cores:2',
+          'layout': 'batch:cores,x:rows,y:columns',
+      },
+      'network': {
+          'base_filters': 32,
+          'levels': 4,
+          'normalization': 'batch',
+          'batch_norm_momentum': 0.9,
+          'epsilon': 1e-6,
+          'leaky_relu_slope': 0.1,
+          'dropout_keep': 0.5,
+          'activation_dtype': 'bfloat16',
+      },
+      'loss': {
+          'dice_weight': 0.2,
+          'dice_classes': (2,),
+          'dice_epsilon': 0.1,
+          'class_weights': (1.0, 8.0, 16.0),
+      },
+      'optimizer': {
+          'name': 'adafactor',
+          'learning_rate': 0.003,
+          'schedule': 'staircase',
+          'decay_rate': 0.3,
+          'decay_steps': 20000,
+      },
+      'training': {'batch_size': 32},
+  })
