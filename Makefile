@@ -12,7 +12,7 @@ $(VENV)/.installed: setup.py constraints.txt scripts/make_environment.sh
 	bash scripts/make_environment.sh $(VENV) constraints.txt all
 
 $(VENV_KERAS3)/.installed: setup.py constraints-keras3.txt scripts/make_environment.sh
-	bash scripts/make_environment.sh $(VENV_KERAS3) constraints-keras3.txt tensorflow,dev
+	bash scripts/make_environment.sh $(VENV_KERAS3) constraints-keras3.txt keras3-test,dev
 
 demo: $(VENV)/.installed
 	$(VENV)/bin/python scripts/demo.py
@@ -29,6 +29,12 @@ test-fast: setup
 
 lint: $(VENV)/.installed
 	$(VENV)/bin/ruff check .
+
+package: $(VENV)/.installed
+	rm -rf build dist
+	$(VENV)/bin/python -m build --outdir dist .
+	$(VENV)/bin/python -m twine check --strict dist/*
+	$(VENV)/bin/python -m zipfile --list dist/*.whl | grep lamb/py.typed
 
 clean:
 	rm -rf $(VENV) $(VENV_KERAS3) build dist *.egg-info

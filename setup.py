@@ -15,6 +15,8 @@ _TF215 = [
     'absl-py' + _BELOW_312,
     'ml_collections' + _BELOW_312,
     'tqdm' + _BELOW_312,
+    # TensorBoard 2.15 imports pkg_resources, which newer ones lack.
+    'setuptools<81' + _BELOW_312,
 ]
 _DATASETS = [
     # Newer ones pull a tensorflow-metadata that needs protobuf 5.
@@ -40,6 +42,12 @@ EXTRAS = {
     'bert': _TF215 + _DATASETS + ['tokenizers' + _BELOW_312],
     'dev': ['pytest', 'hypothesis', 'ruff', 'build', 'twine'],
 }
+# The second test environment: Keras 3 on TensorFlow and JAX, tf_keras, and a
+# LAMB by others to compare with.
+EXTRAS['keras3-test'] = [
+    'tensorflow>=2.16', 'keras>=3.15', 'tf_keras', 'jax', 'optax',
+    'tensorboard', 'absl-py',
+]
 EXTRAS['demo'] = EXTRAS['unet'] + EXTRAS['loopfilter'] + [
     # nilearn ships a brain template, scikit-image photographs and
     # scikit-learn handwritten digits: real input without a download.
@@ -48,8 +56,8 @@ EXTRAS['demo'] = EXTRAS['unet'] + EXTRAS['loopfilter'] + [
     'scikit-learn' + _BELOW_312,
 ]
 EXTRAS['all'] = sorted({
-    requirement for name, extra in EXTRAS.items() if name != 'tensorflow'
-    for requirement in extra})
+    requirement for name, extra in EXTRAS.items()
+    if name not in ('tensorflow', 'keras3-test') for requirement in extra})
 
 setuptools.setup(
     name='mtf-lamb-loopfilter',
