@@ -31,7 +31,7 @@ def architecture(config: config_lib.Config) -> dict[str, object]:
   settings = {f'network.{key}': value for key, value in
               dataclasses.asdict(config.network).items()
               if key not in ('dropout_keep', 'activation_dtype')}
-  for key in ('num_classes', 'channels', 'neighbor_slices'):
+  for key in ('num_classes', 'channels', 'neighbor_slices', 'normalization'):
     settings[f'data.{key}'] = getattr(config.data, key)
   settings['optimizer.name'] = config.optimizer.name
   settings['training.ema_decay > 0'] = config.training.ema_decay > 0
@@ -42,7 +42,8 @@ def check_folder(model_dir: str, config: config_lib.Config,
                  training: bool) -> None:
   """Compares a model folder's experiment with the job's.
 
-  A folder without a checkpoint fits everything.
+  A folder without a checkpoint fits everything, and a setting that the folder
+  does not tell is taken to be the same.
 
   Args:
     model_dir: folder with or without a config.json.
@@ -68,8 +69,9 @@ def check_folder(model_dir: str, config: config_lib.Config,
     del wanted['optimizer.name']
     if not config.training.ema_decay:
       del wanted['training.ema_decay > 0']
-  differing = [f'{key} is {stored.get(key)!r} there and {value!r} here'
-               for key, value in wanted.items() if stored.get(key) != value]
+  differing = [f'{key} is {stored[key]!r} there and {value!r} here'
+               for key, value in wanted.items()
+               if stored.get(key, value) != value]
   if differing:
     raise errors.InputError(
         f'{model_dir}: trained with another network: {"; ".join(differing)}; '
@@ -133,11 +135,14 @@ def reading(path: str) -> Iterator[None]:
   """
   try:
     yield
-  except (tf.errors.OpError, ValueError) as error:
-    reason = str(getattr(error, 'message', error)).strip().splitlines()[0]
+  except (tf.errors.OpError, ValueError, IndexError) as error:
+    # TensorFlow's Saver wraps what happened into a page of advice.
+    cause = error.__context__ or error
+    reason = str(getattr(cause, 'message', cause)).strip().splitlines()[0]
     raise errors.InputError(
-        f'{path}: damaged, or the checkpoint of another network ({reason}); '
-        'remove its files to go on from the one before') from error
+        f'{path}: damaged, or the checkpoint of another network '
+        f'({reason.partition(" [[")[0]}); where it is damaged, remove its '
+        'files to go on from the one before') from error
 
 
 def step_of(path: str | None) -> int:
@@ -162,8 +167,7 @@ class Saver(tf.compat.v1.train.Saver):
     try:
       return super().save(sess, save_path, global_step=global_step, **keywords)
     except tf.errors.OpError as error:
-      for leftover in tf.io.gfile.glob(f'{save_path}-{global_step}*temp*'):
-        tf.io.gfile.rmtree(leftover)
+      _remove_half(f'{save_path}-{global_step}')
       kept = latest(os.path.dirname(save_path))
       reason = error.message.splitlines()[0]
       raise errors.InputError(
@@ -174,6 +178,14 @@ class Saver(tf.compat.v1.train.Saver):
   def restore(self, sess, save_path):
     with reading(save_path):
       super().restore(sess, save_path)
+
+
+def _remove_half(checkpoint):
+  """Removes what a failed save wrote, but no checkpoint that was whole."""
+  whole = tf.io.gfile.exists(f'{checkpoint}.index')
+  for path in tf.io.gfile.glob(f'{checkpoint}.*'):
+    if not whole or 'temp' in os.path.basename(path):
+      tf.io.gfile.remove(path)
 
 
 class BestCheckpoint:

@@ -52,7 +52,8 @@ class Predictor:
     Raises:
       InputError: if it is damaged or holds another network.
     """
-    with checkpoints.reading(checkpoint):
+    # Outside of a graph the saver would restore eagerly.
+    with checkpoints.reading(checkpoint), self._session.graph.as_default():
       self._graph.saver.restore(self._session, checkpoint)
     self._session.run(self._copy)
 

@@ -1,6 +1,7 @@
 """TensorBoard scalars and slice pictures (image, truth, prediction)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from collections.abc import Sequence
 
 import tensorflow as tf
 

@@ -229,7 +229,8 @@ class _EvaluationListener(tf.estimator.CheckpointSaverListener):
     self._job, self._validation = job, validation
     self._best = checkpoints.BestCheckpoint(job.model_dir)
     self._predictor = None
-    self._last = _last_scored(job.model_dir)
+    self._last = _last_scored(
+        job.model_dir, checkpoints.step_of(checkpoints.latest(job.model_dir)))
 
   def after_save(self, session, global_step_value):
     config, step = self._job.config.training, int(global_step_value)
@@ -258,9 +259,10 @@ class _EvaluationListener(tf.estimator.CheckpointSaverListener):
                + (' (best so far, kept)' if kept else ''))
 
 
-def _last_scored(model_dir):
-  """The highest step whose validation scores are written, else 0."""
+def _last_scored(model_dir, up_to):
+  """The highest step, at most `up_to`, whose scores are written; else 0."""
   names = glob.glob(os.path.join(
       glob.escape(evaluation.folder(model_dir)), 'metrics-*.json'))
-  return max((int(re.findall(r'\d+', os.path.basename(name))[0])
-              for name in names), default=0)
+  steps = [int(re.findall(r'\d+', os.path.basename(name))[0])
+           for name in names]
+  return max((step for step in steps if step <= up_to), default=0)

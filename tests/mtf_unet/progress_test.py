@@ -1,0 +1,69 @@
+import io
+import types
+
+import pytest
+
+from mtf_unet import progress
+
+
+class _Terminal(io.StringIO):
+  def isatty(self):
+    return True
+
+
+def _run(stream, steps, start=0, total=100, **keywords):
+  hook = progress.ProgressHook(total, 2, stream=stream, **keywords)
+  hook.watch('loss')._global_step = 'step'
+  hook.after_create_session(
+      types.SimpleNamespace(run={'step': start}.get), None)
+  for k in range(steps):
+    assert hook.before_run(None).fetches == 'loss'
+    hook.after_run(None, types.SimpleNamespace(results=0.5 + k))
+  return hook
+
+
+def _lines(steps, **keywords):
+  stream = io.StringIO()
+  _run(stream, steps, **keywords).close()
+  return stream.getvalue().splitlines()
+
+
+def test_first_and_last_step_are_told_in_plain_lines():
+  lines = _lines(10, total=10)
+  assert lines[0] == 'step 1/10  loss 0.5000'
+  assert lines[1].startswith('step 10/10  loss 9.5000  ')
+  assert lines[1].endswith(' volumes/s  0:00:00 left')
+  assert len(lines) == 2
+
+
+def test_lines_come_as_time_goes_by():
+  assert len(_lines(5, seconds_between_lines=0.0)) == 5
+  assert len(_lines(5, seconds_between_lines=1000.0)) == 1
+
+
+def test_a_resumed_training_counts_on():
+  lines = _lines(2, start=7, total=9, unit='slices')
+  assert lines[0].startswith('step 8/9')
+  assert lines[1].startswith('step 9/9')
+  assert 'slices/s' in lines[1]
+
+
+def test_a_terminal_gets_a_bar_with_loss_rate_and_time_left():
+  stream = _Terminal()
+  hook = _run(stream, 4, start=46)
+  hook._bar.refresh()
+  hook.close()
+  hook.close()
+  last = stream.getvalue().rstrip().split('\r')[-1]
+  assert '50/100' in last
+  assert 'loss 3.5000' in last
+  assert 'volumes/s' in last
+  assert '<' in last  # elapsed<left
+  assert stream.getvalue().endswith('\n')
+
+
+@pytest.mark.parametrize('seconds, text', [
+    (0, '0:00:00'), (59.9, '0:00:59'), (3661, '1:01:01'),
+    (90000, '25:00:00')])
+def test_seconds_are_written_as_a_clock(seconds, text):
+  assert progress.format_seconds(seconds) == text
