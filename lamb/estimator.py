@@ -73,6 +73,7 @@ class LambOptimizer(tf.compat.v1.train.Optimizer):
         max_trust_ratio=max_trust_ratio, nesterov=nesterov)
     self._step = None
     self._has_warned = False
+    self._chain = tensorflow_update.UpdateChain()
     self.trust_ratios = {}
 
   def apply_gradients(self, grads_and_vars: Any, global_step: Any = None,
@@ -122,7 +123,7 @@ class LambOptimizer(tf.compat.v1.train.Optimizer):
     done, ratio = tensorflow_update.update_lamb(
         var, *(self.get_slot(var, slot) for slot in _SLOTS), grad, self._step,
         self._rate, self._settings, decays=self._settings.decays(path),
-        adapts=self._settings.adapts(path))
+        adapts=self._settings.adapts(path), chain=self._chain)
     if self._settings.adapts(path):
       self.trust_ratios[path] = ratio
     return done

@@ -20,6 +20,7 @@ class _Keras2Optimizer(tfa_checkpoints.RestoresTfaCheckpoints,
     tf.keras.optimizers.Optimizer.__init__(self, **arguments)
     self._learning_rate = self._build_learning_rate(learning_rate)
     self._waiting = []
+    self._chain = tensorflow_update.UpdateChain()
 
   def _path(self, variable):
     return param_filter.variable_path(variable.name)
@@ -77,7 +78,7 @@ class LAMB(keras_options.LambOptions, _Keras2Optimizer):  # noqa: D101
               adapts):
     tensorflow_update.update_lamb(
         variable, *slots, gradient, self.iterations + 1, learning_rate,
-        self._settings, decays=decays, adapts=adapts)
+        self._settings, decays=decays, adapts=adapts, chain=self._chain)
 
 
 @tf.keras.utils.register_keras_serializable(package='lamb')

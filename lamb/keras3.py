@@ -23,6 +23,8 @@ class _Keras3Optimizer(keras.optimizers.Optimizer):
       learning_rate = float(learning_rate)
     keras.optimizers.Optimizer.__init__(
         self, learning_rate=learning_rate, **arguments)
+    if tensorflow_update is not None:
+      self._chain = tensorflow_update.UpdateChain()
 
   def _path(self, variable):
     # A plain tf.Variable has no path, only a name.
@@ -103,7 +105,7 @@ class LAMB(keras_options.LambOptions, _Keras3Optimizer):  # noqa: D101
     else:
       tensorflow_update.update_lamb(
           *_tensorflow_variables([variable, *slots]), gradient, step,
-          learning_rate, self._settings, **flags)
+          learning_rate, self._settings, chain=self._chain, **flags)
 
 
 @keras.saving.register_keras_serializable(package='lamb')

@@ -33,6 +33,39 @@ OPS = types.SimpleNamespace(
     expm1=tf.math.expm1, cast=tf.cast)
 
 
+# Smaller variables are updated side by side.
+_CHAINED_ELEMENTS = 1 << 16
+
+
+class UpdateChain:
+  """Makes the updates of large variables wait for each other in a graph.
+
+  TensorFlow would otherwise begin them all at once: their scratch variables
+  together would be as large as the model, and nothing would be in the cache
+  any more when it is read again. Each update uses all cores by itself.
+  """
+
+  def __init__(self):
+    self._last = None
+
+  def __deepcopy__(self, memo):
+    # A copy of an optimizer takes no graph with it.
+    return UpdateChain()
+
+  def before(self, variable: tf.Variable) -> tf.Operation | None:
+    """Returns the operation that the variable's update waits for, or None."""
+    graph = tf.compat.v1.get_default_graph()
+    waits = (self._last is not None and self._last.graph is graph
+             and variable.shape.num_elements() >= _CHAINED_ELEMENTS)
+    return self._last if waits else None
+
+  def add(self, variable: tf.Variable, done: tf.Operation | None) -> None:
+    """Appends an update; None (executing eagerly) is not appended."""
+    if done is not None and (
+        variable.shape.num_elements() >= _CHAINED_ELEMENTS):
+      self._last = done
+
+
 def compute_dtype(dtype: tf.DType) -> tf.DType:
   """Returns the type to compute in: float64 for float64, else float32."""
   return tf.float64 if tf.as_dtype(dtype) == tf.float64 else tf.float32
@@ -40,8 +73,8 @@ def compute_dtype(dtype: tf.DType) -> tf.DType:
 
 def update_lamb(variable: tf.Variable, m: tf.Variable, v: tf.Variable,
                 gradient: Any, step: tf.Tensor, learning_rate: tf.Tensor,
-                settings: LambHyperparameters, *, decays: bool,
-                adapts: bool) -> tuple[tf.Operation | None, Any]:
+                settings: LambHyperparameters, *, decays: bool, adapts: bool,
+                chain: UpdateChain) -> tuple[tf.Operation | None, Any]:
   """Runs one step of Algorithm 2 on a variable and its two slots, in place.
 
   Args:
@@ -55,6 +88,7 @@ def update_lamb(variable: tf.Variable, m: tf.Variable, v: tf.Variable,
     settings: Hyperparameters.
     decays: Whether the variable is decayed.
     adapts: Whether its step is scaled by the trust ratio.
+    chain: Orders this update after those of other large variables.
 
   Returns:
     The operation that ends the update (None when executing eagerly), and the
@@ -63,10 +97,14 @@ def update_lamb(variable: tf.Variable, m: tf.Variable, v: tf.Variable,
   gradient = _dense(gradient, variable)
   dtype = compute_dtype(variable.dtype)
   step, learning_rate = tf.cast(step, dtype), tf.cast(learning_rate, dtype)
-  update = _update_fused if _fits_fused_kernel(
-      variable, m, v, gradient, settings) else _update_op_by_op
-  return update(variable, m, v, gradient, step, learning_rate, settings,
-                decays=decays, adapts=adapts)
+  if not _fits_fused_kernel(variable, m, v, gradient, settings):
+    return _update_op_by_op(variable, m, v, gradient, step, learning_rate,
+                            settings, decays=decays, adapts=adapts)
+  with _after(chain.before(variable)):
+    done, ratio = _update_fused(variable, m, v, gradient, step, learning_rate,
+                                settings, decays=decays, adapts=adapts)
+  chain.add(variable, done)
+  return done, ratio
 
 
 def update_lars(variable: tf.Variable, m: tf.Variable, gradient: Any,

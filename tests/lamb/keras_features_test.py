@@ -279,3 +279,26 @@ def test_trust_ratio_logger_writes_exact_ratios(tmp_path):
   assert moved == pytest.approx(0.01 * np.linalg.norm(kernel), rel=1e-4)
   assert logger.ratios[path] > 0
   assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_large_variables_are_updated_one_after_the_other_and_exactly():
+  rng = np.random.default_rng(0)
+  shape, steps = (300, 300), 3
+  starts = [rng.standard_normal(shape).astype(np.float32) for _ in range(3)]
+  gradient = rng.standard_normal(shape).astype(np.float32)
+  variables = [tf.Variable(start, name=f'w{i}')
+               for i, start in enumerate(starts)]
+  optimizer = lamb.LAMB(0.01)
+  optimizer.build(variables)
+
+  @tf.function
+  def update():
+    optimizer.apply_gradients(
+        [(tf.constant(gradient), variable) for variable in variables])
+
+  for _ in range(steps):
+    update()
+  for start, variable in zip(starts, variables):
+    expected = reference.lamb(
+        start, [gradient] * steps, float(np.float32(0.01)))[-1]
+    assert reference.error(variable.numpy(), expected) < 1e-5
