@@ -81,18 +81,12 @@ def measure(name: str) -> dict[str, Any]:
   def update():
     optimizer.apply_gradients(zip(gradients, variables))
 
-  yardstick = tf.function(_fused_adam(variables, gradients))
-  result = {'fused_adam': _median_seconds(yardstick)}
-  for mode, jit_compile in (('graph', None), ('xla', True)):
-    try:
-      result[mode] = _median_seconds(
-          tf.function(update, jit_compile=jit_compile))
-    except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):
-      result[mode] = None
-  # Taken again, since the machine may have changed its pace meanwhile.
-  result['fused_adam'] = (
-      result['fused_adam'] + _median_seconds(yardstick)) / 2
-  return result
+  candidates = {
+      'fused_adam': tf.function(_fused_adam(variables, gradients)),
+      'graph': tf.function(update),
+      'xla': tf.function(update, jit_compile=True),
+  }
+  return _median_seconds(candidates)
 
 
 def _fused_adam(variables, gradients):
@@ -110,14 +104,27 @@ def _fused_adam(variables, gradients):
   return update
 
 
-def _median_seconds(function):
-  """Returns the median time of a call; the first two calls do not count."""
-  seconds = []
+def _median_seconds(candidates):
+  """Returns the median time of a call of each function, by name.
+
+  The functions take turns, so that a machine that changes its pace changes it
+  for all of them. Two turns before the counted ones trace and warm up. What
+  XLA refuses to compile gets None.
+  """
+  seconds = {name: [] for name in candidates}
+  refused = set()
   for _ in range(_REPEATS + 2):
-    started = time.perf_counter()
-    function()
-    seconds.append(time.perf_counter() - started)
-  return statistics.median(seconds[2:])
+    for name, function in candidates.items():
+      if name in refused:
+        continue
+      started = time.perf_counter()
+      try:
+        function()
+      except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):
+        refused.add(name)
+      seconds[name].append(time.perf_counter() - started)
+  return {name: None if name in refused else statistics.median(times[2:])
+          for name, times in seconds.items()}
 
 
 def table(results: dict[str, dict[str, dict[str, Any]]]) -> str:
