@@ -8,6 +8,7 @@ from collections.abc import Callable
 from collections.abc import Sequence
 import contextlib
 import dataclasses
+import math
 
 import numpy as np
 import tensorflow as tf
@@ -122,14 +123,22 @@ class Result:
 
 
 def random_weights(graph: mtf.Graph) -> dict[str, np.ndarray]:
-  """Draws values for the trainable variables, none of them near 0 on average.
+  """Draws values for the trainable variables.
 
-  Norm scales and offsets left at 1 and 0 would hide a gradient that mixes
-  them up.
+  Filters keep the size of what goes through them; norm scales lie around 1
+  and offsets around 0, not at them, which would hide a gradient that mixes
+  them up. A scale near 0 would make float32 ties in the channel, to all of
+  which the gradient of TensorFlow's max pooling gives the full value.
   """
   rng = np.random.RandomState(5)
-  return {v.name: (0.1 + 0.3 * rng.randn(*v.shape.to_integer_list)).astype(
-      np.float32) for v in graph.trainable_variables}
+  weights = {}
+  for variable in graph.trainable_variables:
+    shape = variable.shape.to_integer_list
+    mean = 1.0 if variable.name.endswith('gamma') else 0.0
+    deviation = math.prod(shape[:-1]) ** -0.5 if len(shape) > 1 else 0.2
+    weights[variable.name] = (mean + deviation * rng.randn(*shape)).astype(
+        np.float32)
+  return weights
 
 
 def run_layer(layer: Callable[[mtf.Tensor], mtf.Tensor], x: np.ndarray,
