@@ -69,16 +69,19 @@ def test_fit_changes_weights_and_config_round_trips(make, arguments):
   assert config['exclude_from_layer_adaptation'] == []
 
 
+@pytest.mark.slow
 def test_compiled_by_xla_equals_not_compiled():
   plain = _fit(_model(lamb.LAMB(0.01), jit_compile=False))
   _assert_same(_fit(_model(lamb.LAMB(0.01), jit_compile=True)), plain, 1e-5)
 
 
+@pytest.mark.slow
 def test_eager_equals_graph():
   plain = _fit(_model(lamb.LAMB(0.01), jit_compile=False))
   _assert_same(_fit(_model(lamb.LAMB(0.01), run_eagerly=True)), plain, 1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('policy', ['mixed_float16', 'mixed_bfloat16'])
 def test_mixed_precision_trains(policy):
   set_policy = (keras.config.set_dtype_policy if KERAS_3
@@ -198,6 +201,7 @@ def test_non_finite_gradient_is_not_hidden():
   assert np.isnan(variable.numpy()).all()
 
 
+@pytest.mark.slow
 def test_two_replicas_equal_one_device():
   devices = tf.config.list_logical_devices('CPU')
   if len(devices) < 2:
