@@ -42,10 +42,11 @@ def augment(image: np.ndarray, label: np.ndarray,
   coordinates = coordinate_map(label.shape, config, rng, planar)
   if coordinates is not None:
     image, label = sample(image, label, coordinates)
-  image = shift_classes(image, label, config.intensity_shift, rng)
-  image = change_curve(image, config, rng)
-  image = apply_bias_field(image, config.bias_field, rng)
-  image = add_noise(image, config, rng)
+  if rng.random() < config.intensity_probability:
+    image = shift_classes(image, label, config.intensity_shift, rng)
+    image = change_curve(image, config, rng)
+    image = apply_bias_field(image, config.bias_field, rng)
+    image = add_noise(image, config, rng)
   if rng.random() < config.corruption:
     image = corrupt(image, label == num_classes - 1, rng)
   return np.ascontiguousarray(image), np.ascontiguousarray(label)
@@ -207,15 +208,20 @@ def apply_bias_field(image: np.ndarray, largest: float,
 
 def add_noise(image: np.ndarray, config: config_lib.AugmentationConfig,
               rng: np.random.Generator) -> np.ndarray:
-  """Adds normal noise for each voxel and for each block of 4x4x4 voxels."""
+  """Adds normal noise for each voxel and for each block of 4x4x4 voxels.
+
+  The deviation is drawn between 0 and the config's, so that clean scans stay
+  among what the network has seen.
+  """
+  fine, coarse = rng.uniform(size=2).astype(np.float32)
   if config.noise_fine:
-    image = image + np.float32(config.noise_fine) * rng.standard_normal(
+    image = image + fine * config.noise_fine * rng.standard_normal(
         image.shape, dtype=np.float32)
   if config.noise_coarse:
     blocks = [-(-n // _COARSE_BLOCK) for n in image.shape[:3]]
     noise = rng.standard_normal(blocks + [image.shape[3]], dtype=np.float32)
     nearest = np.ix_(*[np.arange(n) // _COARSE_BLOCK for n in image.shape[:3]])
-    image = image + np.float32(config.noise_coarse) * noise[nearest]
+    image = image + coarse * config.noise_coarse * noise[nearest]
   return image
 
 

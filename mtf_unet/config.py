@@ -28,9 +28,11 @@ class AugmentationConfig:
   flip_axes: tuple[int, ...] = (0, 1, 2)
   # Rotation by 180 degrees in the axial plane, with probability 0.5.
   rotate_180: bool = True
+  # Probability that any of the changes of intensity below is made at all.
+  intensity_probability: float = 1.0
   # Largest shift of a class's mean intensity (normalised units).
   intensity_shift: float = 0.0
-  # Standard deviation of noise per voxel, and per block of 4x4x4 voxels.
+  # Largest standard deviation of noise per voxel, and per block of 4x4x4.
   noise_fine: float = 0.0
   noise_coarse: float = 0.0
   # Probability that a random box outside the highest class is corrupted.
@@ -61,6 +63,9 @@ class AugmentationConfig:
         _require(math.isfinite(value) and value >= 0,
                  f'data.augmentation.{field.name}', value,
                  'a finite number, 0 or more')
+    for key in ('intensity_probability', 'corruption'):
+      _require(getattr(self, key) <= 1, f'data.augmentation.{key}',
+               getattr(self, key), 'a probability, at most 1')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,9 +82,11 @@ class DataConfig:
   spacing_mm: tuple[float, float, float] | None = None
   # 'pad': centre the volume in zeros; 'resize': stretch it to `size`.
   fit: str = 'pad'
-  # 'hounsfield': clip(HU / 1024 + 0.5, 0, 1); 'zscore': zero mean and unit
-  # variance per volume and channel.
+  # 'hounsfield': clip(HU / 1024 + 0.5, 0, 1); 'window': `window` to 0 .. 1,
+  # clipped; 'zscore': zero mean and unit variance per volume and channel.
   normalization: str = 'zscore'
+  # Voxel values that become 0 and 1 under 'window'.
+  window: tuple[float, float] = (0.0, 255.0)
   # 2-D mode only: axial slices on each side that join the channels.
   neighbor_slices: int = 0
   # Fraction of the cases that is held out where there is no split file.
@@ -105,9 +112,11 @@ class DataConfig:
              'data.spacing_mm', self.spacing_mm, 'three positive numbers in mm')
     _require(self.fit in ('pad', 'resize'), 'data.fit', self.fit,
              "'pad' or 'resize'")
-    _require(self.normalization in ('hounsfield', 'zscore'),
+    _require(self.normalization in ('hounsfield', 'window', 'zscore'),
              'data.normalization', self.normalization,
-             "'hounsfield' or 'zscore'")
+             "'hounsfield', 'window' or 'zscore'")
+    _require(len(self.window) == 2 and self.window[0] < self.window[1],
+             'data.window', self.window, 'two rising numbers')
     _require(self.fit == 'pad' or self.spacing_mm is None, 'data.spacing_mm',
              self.spacing_mm, "None with fit 'resize', which stretches to size")
     _require(self.folds >= 0 and self.folds != 1, 'data.folds', self.folds,

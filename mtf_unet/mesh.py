@@ -13,9 +13,14 @@ from mtf_unet import shared_memory_mesh
 from mtf_unet.mtf_compat import mtf
 
 
-def virtual_cpu_devices(count: int) -> list[str]:
-  """Names the first `count` CPU devices of this process."""
-  return [f'/device:CPU:{i}' for i in range(count)]
+def local_devices(count: int) -> list[str]:
+  """Names `count` devices of this process: GPUs where so many are, else CPUs.
+
+  There are as many CPU devices as `session_config` asks for.
+  """
+  gpus = len(tf.config.list_physical_devices('GPU'))
+  kind = 'GPU' if gpus >= count else 'CPU'
+  return [f'/device:{kind}:{i}' for i in range(count)]
 
 
 def session_config(partition: layout.Partition) -> tf.compat.v1.ConfigProto:
@@ -31,13 +36,13 @@ def placement_mesh(
 
   Args:
     partition: the checked layout.
-    devices: device names; by default virtual CPU devices of this process.
+    devices: device names; by default `local_devices`.
 
   Raises:
     InputError: when there are fewer devices than the partition needs.
   """
   if devices is None:
-    devices = virtual_cpu_devices(partition.num_devices)
+    devices = local_devices(partition.num_devices)
   if len(devices) < partition.num_devices:
     raise errors.InputError(
         f'mesh: {partition.mesh_shape_string()} needs '

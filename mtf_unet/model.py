@@ -4,7 +4,8 @@ What goes in are blocks, what comes out are blocks: one tensor for each mesh
 position, in the order of `blocks.places`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from collections.abc import Sequence
 import dataclasses
 
 import tensorflow as tf

@@ -134,7 +134,7 @@ def to_input(grid: np.ndarray, geometry: Geometry,
   size = tuple(size or data_config.size)
   check_fits(geometry.grid_shape, size, name)
   geometry = dataclasses.replace(geometry, network_shape=size)
-  image = normalize(grid, data_config.normalization)
+  image = normalize(grid, data_config.normalization, data_config.window)
   return np.pad(image, geometry.padding + ((0, 0),)), geometry
 
 
@@ -215,22 +215,28 @@ def probabilities_to_native_grid(probabilities: np.ndarray,
   return native
 
 
-def normalize(image: np.ndarray, normalization: str) -> np.ndarray:
+def normalize(image: np.ndarray, normalization: str,
+              window: tuple[float, float] = (0.0, 255.0)) -> np.ndarray:
   """Brings voxel values to the range that the network is trained on.
 
-  'hounsfield' is the reference's window clip(HU / 1024 + 0.5, 0, 1); 'zscore'
-  is (v - mean) / standard deviation of this volume, for each channel; a
-  constant channel becomes 0.
+  'hounsfield' is the reference's window clip(HU / 1024 + 0.5, 0, 1); 'window'
+  takes any two values to 0 and 1 and clips likewise; 'zscore' is
+  (v - mean) / standard deviation of this volume, for each channel; a constant
+  channel becomes 0.
 
   Args:
     image: [x, y, z, channels].
-    normalization: 'hounsfield' or 'zscore'.
+    normalization: 'hounsfield', 'window' or 'zscore'.
+    window: the two values of 'window'.
 
   Returns:
     float32 of the same shape.
   """
   if normalization == 'hounsfield':
     return np.clip(image / 1024 + 0.5, 0, 1).astype(np.float32)
+  if normalization == 'window':
+    low, high = window
+    return np.clip((image - low) / (high - low), 0, 1).astype(np.float32)
   # Some scanners count to 1e6: sums in float64.
   mean = image.mean(axis=(0, 1, 2), dtype=np.float64)
   deviation = image.std(axis=(0, 1, 2), dtype=np.float64)

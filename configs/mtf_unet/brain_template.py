@@ -15,24 +15,27 @@ def get_config() -> ml_collections.ConfigDict:
       'data': {
           'size': (80, 40, 80),
           'num_classes': 3,
-          'normalization': 'zscore',
+          # A z-score would depend on how much of a part is background.
+          'normalization': 'window',
+          'window': (0.0, 300.0),
           'augmentation': {
               'flip_axes': (0, 1),
               'rotate_180': False,
-              'rotation_degrees': 10.0,
-              'scaling': 0.1,
-              'contrast': 0.3,
-              'brightness': 0.3,
-              'gamma': 0.2,
-              'noise_fine': 0.15,
-              'bias_field': 0.2,
+              # No rotation or scaling: interpolated voxels would no longer
+              # agree with labels that depend on a voxel's own mixture.
+              'contrast': 0.05,
+              'brightness': 0.03,
+              'noise_fine': 0.05,
+              'bias_field': 0.25,
+              'intensity_probability': 0.5,
           },
       },
       'mesh': {'spatial_split': (2, 2, 1)},
       'network': {
-          'base_filters': 12,
+          'base_filters': 16,
           'levels': 3,
-          'normalization': 'instance',
+          'normalization': 'batch',
+          'batch_norm_momentum': 0.98,
           'dropout_keep': 1.0,
       },
       'loss': {
@@ -48,11 +51,11 @@ def get_config() -> ml_collections.ConfigDict:
           'clip_norm': 1.0,
       },
       'training': {
-          'steps': 400,
+          'steps': 800,
           'batch_size': 1,
           'seed': 0,
           'save_every_steps': 100,
-          'evaluate_every_steps': 400,
+          'evaluate_every_steps': 800,
           'summary_every_steps': 50,
           'ema_decay': 0.98,
       },
