@@ -7,6 +7,9 @@
       --mode=train --data_dir=PREPARED --model_dir=MODEL
   python scripts/mtf_unet/train.py --config=configs/mtf_unet/hippocampus.py \
       --mode=eval --data_dir=PREPARED --model_dir=MODEL
+
+About 40 minutes on two cores; mean Dice 0.886 on the 40 validation cases
+(docs/unet.md).
 """
 
 import ml_collections
