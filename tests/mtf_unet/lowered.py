@@ -73,10 +73,16 @@ class Bench:
 
   @contextlib.contextmanager
   def session(self, lowering: mtf.Lowering,
-              weights: dict[str, np.ndarray] | None = None):
-    """Opens a session in which the variables hold the given weights."""
-    with tf.compat.v1.Session(
-        config=mesh_lib.session_config(self.partition)) as session:
+              weights: dict[str, np.ndarray] | None = None, *,
+              rewrite: bool = False):
+    """Opens a session in which the variables hold the given weights.
+
+    TensorFlow's rewriting of the graph takes longer than running it, so it is
+    left out but where asked for.
+    """
+    config = mesh_lib.session_config(self.partition)
+    config.graph_options.rewrite_options.disable_meta_optimizer = not rewrite
+    with tf.compat.v1.Session(config=config) as session:
       session.run(tf.compat.v1.global_variables_initializer())
       session.run(tf.compat.v1.variables_initializer(slices(lowering)))
       for variable in self.graph.all_variables:
@@ -143,8 +149,16 @@ def random_weights(graph: mtf.Graph) -> dict[str, np.ndarray]:
 
 def run_layer(layer: Callable[[mtf.Tensor], mtf.Tensor], x: np.ndarray,
               mesh_config: config_lib.MeshConfig, *,
-              dtype=tf.float32) -> Result:
-  """Runs a layer forward and backward with random weights."""
+              dtype=tf.float32, rewrite: bool = False) -> Result:
+  """Runs a layer forward and backward with random weights.
+
+  Args:
+    layer: builds the output from the input.
+    x: [batch, *spatial, channels].
+    mesh_config: how x is cut.
+    dtype: in which x enters.
+    rewrite: let TensorFlow rewrite the graph first, as in a job.
+  """
   with bench(mesh_config) as b:
     images = b.activation(x, dtype)
     y = layer(images)
@@ -158,7 +172,7 @@ def run_layer(layer: Callable[[mtf.Tensor], mtf.Tensor], x: np.ndarray,
     fetches = [tf.cast(lowering.export_to_tf_tensor(t), tf.float32)
                for t in [y] + grads]
     weights = random_weights(b.graph)
-    with b.session(lowering, weights) as session:
+    with b.session(lowering, weights, rewrite=rewrite) as session:
       y, dx, *dweights = session.run(fetches)
   return Result(y, dx, dict(zip(weights, dweights)), dy, weights)
 

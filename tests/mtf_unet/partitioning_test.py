@@ -4,6 +4,7 @@ The lowered TensorFlow graph of a training step is read, not run, so the volume
 may be large enough to dwarf every filter.
 """
 
+import dataclasses
 import math
 
 import pytest
@@ -50,9 +51,9 @@ def _is_too_large(shape):
       n > reach for n, reach in zip(shape[1:4], _reach(level)))
 
 
-def _gathered(graph):
+def _gathered(operations):
   """Lists the tensors that are larger than a block and its halo."""
-  tensors = [t for op in graph.get_operations() for t in op.outputs]
+  tensors = [t for op in operations for t in op.outputs]
   return [f'{t.name} {t.shape}' for t in tensors
           if t.shape.is_fully_defined() and _is_too_large(t.shape.as_list())]
 
@@ -70,9 +71,7 @@ def _training_step(b, normalization):
   names, sizes = ('batch', 'x', 'y', 'z'), (1, *_SIZE)
   images = _import(b, tf.float32, names, sizes, [mtf.Dimension('image', 1)])
   labels = _import(b, tf.int32, names, sizes)
-  config = config_lib.NetworkConfig(
-      base_filters=_CONFIG.base_filters, levels=_CONFIG.levels,
-      normalization=normalization)
+  config = dataclasses.replace(_CONFIG, normalization=normalization)
   drop = dropout_lib.Dropout(0.5, 0, tf.constant(0, tf.int64))
   logits = unet.Network(config, _CLASSES, drop).logits(images)
   loss = losses.segmentation_loss(logits, labels, config_lib.LossConfig())
@@ -81,33 +80,37 @@ def _training_step(b, normalization):
   return b.lower(), logits
 
 
-@pytest.mark.parametrize('normalization', ['batch', 'instance'])
-def test_no_device_holds_more_than_a_block_and_its_halo(normalization):
+@pytest.fixture(scope='module', name='step', params=['batch', 'instance'])
+def _step(request):
+  """Operations of a training step, and of one that gathers its logits."""
   with lowered.bench(lowered.split(2, 2, 1)) as b:
-    _training_step(b, normalization)
+    lowering, logits = _training_step(b, request.param)
     graph = tf.compat.v1.get_default_graph()
-    assert _gathered(graph) == []
-    # Were shapes unknown, the test above would see nothing.
-    unknown = [t.name for op in graph.get_operations() for t in op.outputs
-               if t.consumers() and t.dtype == tf.float32
-               and not t.shape.is_fully_defined()]
-    assert unknown == []
+    step = graph.get_operations()
+    lowering.export_to_tf_tensor(logits)
+    return step, graph.get_operations()
 
 
-def test_every_block_is_convolved_on_its_own_device():
-  with lowered.bench(lowered.split(2, 2, 1)) as b:
-    _training_step(b, 'batch')
-    operations = tf.compat.v1.get_default_graph().get_operations()
-    devices = [op.device for op in operations if op.type == 'Conv3D']
-  assert len(set(devices)) == b.partition.mesh_size
+def test_no_device_holds_more_than_a_block_and_its_halo(step):
+  operations, _ = step
+  assert _gathered(operations) == []
+  # Were shapes unknown, the test above would see nothing.
+  unknown = [t.name for op in operations for t in op.outputs
+             if t.consumers() and t.dtype == tf.float32
+             and not t.shape.is_fully_defined()]
+  assert unknown == []
+
+
+def test_every_block_is_convolved_on_its_own_device(step):
+  operations, _ = step
+  devices = [op.device for op in operations if op.type == 'Conv3D']
+  assert len(set(devices)) == 4
   assert len({devices.count(device) for device in devices}) == 1
 
 
-def test_a_gathered_tensor_is_found():
-  with lowered.bench(lowered.split(2, 2, 1)) as b:
-    lowering, logits = _training_step(b, 'batch')
-    lowering.export_to_tf_tensor(logits)
-    assert _gathered(tf.compat.v1.get_default_graph())
+def test_a_gathered_tensor_is_found(step):
+  _, operations = step
+  assert any('64, 48, 32, 3' in found for found in _gathered(operations))
 
 
 @pytest.mark.parametrize('shape, found', [
