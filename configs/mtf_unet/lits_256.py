@@ -3,7 +3,7 @@
 The settings of the reference code. Its mesh for this size is not known; 8 x 8
 blocks of 32 x 32 x 256 voxels lie between those of 128 and of 512, and keep the
 16 blocks of a core to 1.7 GiB of convolution outputs in bfloat16, where the
-4 x 4 mesh of 128 would need 6.7 GiB and as much again for their norms.
+4 x 4 mesh of 128 would need 6.7 GiB.
 
   python scripts/mtf_unet/prepare_volumes.py \
       --config=configs/mtf_unet/lits_256.py --input=LITS --data_dir=PREPARED

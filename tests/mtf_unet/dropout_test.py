@@ -9,12 +9,13 @@ from mtf_unet import dropout as dropout_lib
 from tests.mtf_unet import lowered
 
 _ONES = np.ones((2, 8, 12, 4, 3), np.float32)
+_MESHES = {**lowered.MESHES, **lowered.MORE_MESHES}
 _DIMS = ('batch', 'x', 'y', 'z')
 
 
 def _dropped(*, keep=0.5, seed=0, step=0, mesh='2x2x1', layers=1, x=_ONES):
   """Drops ones; returns what each layer gives, [batch, ..] in full."""
-  with lowered.bench(lowered.MESHES[mesh]) as b:
+  with lowered.bench(_MESHES[mesh]) as b:
     images = b.activation(x)
     how = dropout_lib.Dropout(keep, seed, tf.constant(step, tf.int64))
     outputs = [dropout_lib.dropout(images, how) for _ in range(layers)]
@@ -48,10 +49,11 @@ def test_every_layer_draws_its_own_mask():
   assert _differ(first, second)
 
 
-@pytest.mark.parametrize('mesh', ['2x2x1', '2x2x2', '4x2x1'])
+@pytest.mark.parametrize('mesh', [
+    '2x2x1', '2x2x2', '4x2x1', 'batch 2 and 2x1x1'])
 def test_blocks_do_not_repeat_a_mask(mesh):
   y = _dropped(mesh=mesh)[0]
-  with lowered.bench(lowered.MESHES[mesh]) as b:
+  with lowered.bench(_MESHES[mesh]) as b:
     places = blocks.places(b.partition, _DIMS, _ONES.shape[:-1])
   parts = [y[place] for place in places]
   for i, part in enumerate(parts):
