@@ -1,7 +1,5 @@
 """The script as a user runs it: exit status, one line, no traceback."""
 
-import os
-import pathlib
 import subprocess
 import sys
 
@@ -9,10 +7,10 @@ import pytest
 
 from mtf_unet import medical_dataset
 from tests.mtf_unet import scans
+from tests.mtf_unet import user_environment
 
 pytestmark = pytest.mark.slow
 
-_ROOT = pathlib.Path(__file__).parents[2]
 _CONFIG = """
 import ml_collections
 
@@ -24,11 +22,12 @@ def get_config():
 def _run(tmp_path, *flags):
   (tmp_path / 'config.py').write_text(_CONFIG)
   return subprocess.run(
-      [sys.executable, str(_ROOT / 'scripts/mtf_unet/prepare_volumes.py'),
+      [sys.executable,
+       str(user_environment.ROOT / 'scripts/mtf_unet/prepare_volumes.py'),
        f'--config={tmp_path}/config.py', f'--input={tmp_path}/raw',
        f'--data_dir={tmp_path}/data', *flags],
       capture_output=True, text=True, timeout=120, check=False,
-      env=os.environ | {'PYTHONPATH': str(_ROOT)})
+      env=user_environment.variables())
 
 
 def test_a_good_folder_is_prepared_with_progress(tmp_path):

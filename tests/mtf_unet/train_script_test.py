@@ -1,0 +1,254 @@
+"""The script as a user runs it: exit status, one line, no traceback."""
+
+import json
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+import types
+
+import nibabel
+import numpy as np
+from PIL import Image
+import pytest
+
+from mtf_unet import checkpoints
+from mtf_unet import config as config_lib
+from mtf_unet import medical_dataset
+from tests.mtf_unet import jobs
+from tests.mtf_unet import scans
+from tests.mtf_unet import user_environment
+
+pytestmark = pytest.mark.slow
+
+_STEPS = 60
+
+
+@pytest.fixture(scope='module')
+def work(tmp_path_factory):
+  """A folder with two experiments, raw scans and prepared data."""
+  folder = tmp_path_factory.mktemp('work')
+  mapping = jobs.mapping(mesh={'spatial_split': (2, 1, 1)},
+                         training={'steps': 4, 'evaluate_every_steps': 2})
+  for name, content in (('good', mapping), ('bad', {'data': {'sise': 3}}),
+                        ('odd', {'data': {'size': 'large'}})):
+    (folder / f'{name}.py').write_text(
+        'import ml_collections\n\ndef get_config():\n'
+        f'  return ml_collections.ConfigDict({content!r})\n')
+  (folder / 'broken.py').write_text('def get_config(:\n')
+  scans.decathlon(folder / 'raw')
+  medical_dataset.prepare(folder / 'raw', folder / 'data',
+                          config_lib.from_mapping(mapping).data)
+  (folder / 'empty').mkdir()
+  return folder
+
+
+@pytest.fixture(scope='module')
+def train(work):
+  """Runs the script with flags; see script_server."""
+  server = subprocess.Popen(
+      [sys.executable, '-m', 'tests.mtf_unet.script_server'],
+      cwd=user_environment.ROOT,
+      stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+      env=user_environment.variables())
+
+  def run(*flags, config='good.py', model='model'):
+    arguments = [f'--config={work}/{config}', f'--data_dir={work}/data',
+                 f'--model_dir={work}/{model}', *flags]
+    server.stdin.write(json.dumps([a for a in arguments if a]) + '\n')
+    server.stdin.flush()
+    status, out, err = json.loads(server.stdout.readline())
+    return types.SimpleNamespace(status=status, out=out, err=err)
+  yield run
+  server.stdin.close()
+  assert server.wait(timeout=60) == 0
+
+
+@pytest.fixture(scope='module')
+def trained(train):
+  return train('--mode=train_and_eval')
+
+
+def test_training_speaks_only_to_the_user(trained, work):
+  assert trained.status == 0, trained.err
+  assert [line.split(':')[0] for line in trained.out.splitlines()] == [
+      'Step 2', 'Step 4']
+  assert all(line.startswith('step ') for line in trained.err.splitlines())
+  assert trained.err.splitlines()[-1].startswith('step 4/4  loss ')
+  assert (work / 'model' / 'best' / 'metrics.json').exists()
+
+
+def test_eval_prints_the_table_and_writes_json(trained, train, work):
+  result = train('--mode=eval', '--config.mesh.spatial_split=(1,2,1)')
+  assert result.status == 0, result.err
+  best = json.loads((work / 'model/best/metrics.json').read_text())
+  lines = result.out.splitlines()
+  assert lines[0] == (f'Evaluating {work}/model/best/model.ckpt-'
+                      f'{best["step"]}')
+  assert lines[1].split() == ['Dice', 'class', '1', 'class', '2']
+  assert lines[-2].startswith('mean of classes')
+  path = lines[-1].removeprefix('Written to ')
+  assert json.loads(pathlib.Path(path).read_text())['mean'] == pytest.approx(
+      best['score'], abs=1e-5)
+  assert result.err == '1 of 1 cases\n'
+
+
+@pytest.fixture(scope='module')
+def predicted(trained, train, work):
+  """An odd, turned, anisotropic scan, and one larger than data.size."""
+  matrices = {'odd': scans.affine((2, 0, 1), (-1, 1, -1), (1.0, 4.0, 2.5)),
+              'large': scans.affine()}
+  for name, shape in (('odd', (7, 11, 9)), ('large', (9, 21, 10))):
+    array = np.random.default_rng(0).random(shape, np.float32)
+    scans.write(work / 'scans' / f'{name}.nii.gz', array, matrices[name])
+  (work / 'scans' / 'notes.txt').write_text('no scan')
+  return train('--mode=predict', f'--input={work}/scans',
+               f'--output={work}/out', '--probabilities')
+
+
+@pytest.mark.parametrize('name', ['odd', 'large'])
+def test_predictions_lie_on_the_scan_s_own_grid(predicted, work, name):
+  assert predicted.status == 0, predicted.err
+  assert predicted.out == f'2 label maps and overlays in {work}/out\n'
+  scan, label, probabilities = (nibabel.load(path) for path in (
+      work / f'scans/{name}.nii.gz', work / f'out/{name}.nii.gz',
+      work / f'out/{name}_probabilities.nii.gz'))
+  assert label.shape == scan.shape
+  assert probabilities.shape == scan.shape + (3,)
+  np.testing.assert_allclose(label.affine, scan.affine)
+  assert nibabel.aff2axcodes(label.affine) == nibabel.aff2axcodes(scan.affine)
+  values = probabilities.get_fdata()
+  np.testing.assert_allclose(values.sum(-1), 1.0, atol=1e-5)
+  np.testing.assert_array_equal(label.get_fdata(), values.argmax(-1))
+  with Image.open(work / f'out/{name}.png') as picture:
+    picture.load()
+
+
+def test_one_file_is_predicted_stretched(trained, predicted, train, work):
+  result = train('--mode=predict', f'--input={work}/scans/odd.nii.gz',
+                 f'--output={work}/stretched', '--config.data.fit=resize')
+  assert result.status == 0, result.err
+  assert nibabel.load(work / 'stretched/odd.nii.gz').shape == (7, 11, 9)
+
+
+def _one_line(result, *words):
+  assert result.status == 1, result.out
+  assert result.err.startswith('error: ')
+  assert result.err.count('\n') == 1
+  for word in words:
+    assert word in result.err
+
+
+@pytest.mark.parametrize('flags, words', [
+    (['--config.data.sise=3'], 'data.sise is unknown; nearest: data.size'),
+    (['--config.dota.size=3'], 'dota'),
+    (['--config.training.steps=many'], '--config.training.steps=many'),
+    (['--config.training.seed=many'], 'training.seed: got'),
+    (['--config.training.steps=0'], 'training.steps: got 0, expected 1'),
+    (['--nodata_dir=3'], 'nodata_dir'),
+    (['--mode=trian'], 'trian'),
+    (['evaluate'], 'evaluate: unexpected argument'),
+    (['--data_dir='], '--mode=train needs --data_dir'),
+    (['--mode=predict'], '--mode=predict needs --input'),
+    (['--use_tpu'], '--use_tpu'),
+    (['--config.data.size=(18,16,8)'], 'nearest that works: 16 or 20'),
+    (['--config.mesh.devices=3'], 'nearest that works: 2'),
+    (['--config.mesh.spatial_split=(1,1,1)', '--config.mesh.mesh_shape=r:2',
+      '--config.mesh.layout=depth:r'], "'depth' is no dimension of the data"),
+    (['--data_dir=/nowhere'], 'prepare_volumes.py'),
+], ids=lambda value: ' '.join(value)[:40] if isinstance(value, list) else '')
+def test_wrong_flags_and_keys_are_told_in_one_line(train, flags, words):
+  _one_line(train(*flags, model='new'), words)
+
+
+@pytest.mark.parametrize('config, words', [
+    ('bad.py', 'data.sise is unknown; nearest: data.size'),
+    ('odd.py', "data.size: got"), ('missing.py', 'no such file'),
+    ('broken.py', '--config'),
+])
+def test_a_wrong_config_file_is_told_in_one_line(train, config, words):
+  _one_line(train(config=config, model='new'), words)
+
+
+def test_another_network_is_told_in_one_line(trained, train):
+  _one_line(train('--config.network.base_filters=3'),
+            'network.base_filters is 2 there and 3 here')
+
+
+@pytest.mark.parametrize('mode', ['eval', 'predict'])
+def test_an_empty_model_folder_is_told_in_one_line(train, work, mode):
+  _one_line(train(f'--mode={mode}', f'--input={work}/raw/imagesTr',
+                  f'--output={work}/out', model='empty'),
+            'no checkpoint found')
+
+
+def _predict(train, work, source, output='fresh'):
+  return train('--mode=predict', f'--input={work}/{source}',
+               f'--output={work}/{output}')
+
+
+def test_scans_that_cannot_be_read_are_told_in_one_line(trained, train, work):
+  _one_line(_predict(train, work, 'empty'), 'empty holds no scan')
+  _one_line(_predict(train, work, 'nowhere'), 'nowhere does not exist')
+  path = scans.write(work / 'cut' / 'a.nii.gz', scans.pair(0)[0])
+  scans.truncate(path)
+  _one_line(_predict(train, work, 'cut'), str(path))
+  assert not list((work / 'fresh').iterdir())
+
+
+def test_results_never_overwrite_a_scan_or_each_other(trained, train, work):
+  for name in ('a.nii', 'a.nii.gz'):
+    scans.write(work / 'twice' / name, scans.pair(0)[0])
+  _one_line(_predict(train, work, 'twice'), 'a.nii.gz', 'would overwrite')
+  scans.write(work / 'once' / 'a.nii.gz', scans.pair(0)[0])
+  before = (work / 'once' / 'a.nii.gz').read_bytes()
+  _one_line(_predict(train, work, 'once', 'once'), 'would overwrite')
+  assert (work / 'once' / 'a.nii.gz').read_bytes() == before
+  _one_line(_predict(train, work, 'once', 'good.py'), 'cannot be made')
+
+
+def _start(work, *flags):
+  # A shell that runs tests in the background may have Ctrl-C ignored.
+  return subprocess.Popen(
+      [sys.executable, str(user_environment.ROOT / 'scripts/mtf_unet/train.py'),
+       f'--config={work}/good.py', f'--data_dir={work}/data', *flags],
+      stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+      env=user_environment.variables(),
+      preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+
+
+def _stop_at(process, folder, step, number):
+  """Sends a signal as soon as a checkpoint of `step` or later exists."""
+  def newest():
+    path = checkpoints.latest(str(folder))
+    return int(path.rpartition('-')[2]) if path else 0
+  while newest() < step and process.poll() is None:
+    time.sleep(0.01)
+  process.send_signal(number)
+  return process.communicate(timeout=300)
+
+
+def test_stopped_by_ctrl_c_and_by_kill_it_ends_where_it_would_have(train,
+                                                                   work):
+  flags = [f'--config.training.steps={_STEPS}',
+           '--config.training.save_every_steps=5']
+  assert train(*flags, model='straight').status == 0
+  folder = work / 'stopped'
+  process = _start(work, f'--model_dir={folder}', *flags)
+  _, err = _stop_at(process, folder, 5, signal.SIGINT)
+  assert process.returncode == 1
+  assert 'Traceback' not in err
+  last = err.splitlines()[-1]
+  assert last.startswith('error: stopped; the same command resumes from step')
+  step = int(last.split()[-1])
+  process = _start(work, f'--model_dir={folder}', *flags)
+  out, _ = _stop_at(process, folder, step + 5, signal.SIGKILL)
+  assert process.returncode == -signal.SIGKILL
+  assert out.startswith(f'Resuming from step {step} of {_STEPS}')
+  result = train(*flags, model='stopped')
+  assert result.out.startswith('Resuming from step '), result.err
+  expected = jobs.weights(work / f'straight/model.ckpt-{_STEPS}')
+  ended = jobs.weights(folder / f'model.ckpt-{_STEPS}')
+  for name, value in expected.items():
+    np.testing.assert_allclose(ended[name], value, atol=1e-6, err_msg=name)
