@@ -158,3 +158,10 @@ def test_geometry_survives_a_record():
   _, geometry = preprocess.to_network_grid(
       _volume(axes=(1, 2, 0), signs=(1, -1, 1)), _CONFIG)
   assert preprocess.Geometry.from_numbers(geometry.to_numbers()) == geometry
+
+
+def test_window_takes_its_two_values_to_zero_and_one():
+  image = np.array([-10.0, 0.0, 150.0, 300.0, 900.0], np.float32).reshape(
+      5, 1, 1, 1)
+  result = preprocess.normalize(image, 'window', (0.0, 300.0))
+  np.testing.assert_allclose(result.ravel(), [0, 0, 0.5, 1, 1])
