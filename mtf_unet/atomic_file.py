@@ -22,6 +22,9 @@ def replacing(path: str | os.PathLike) -> collections.abc.Iterator[
 
   Yields:
     The temporary file, open for binary writing.
+
+  Raises:
+    OSError: naming `path`, if it cannot be written.
   """
   path = pathlib.Path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
@@ -32,6 +35,11 @@ def replacing(path: str | os.PathLike) -> collections.abc.Iterator[
       stream.flush()
       os.fsync(stream.fileno())
     os.replace(temporary, path)
+  except OSError as error:
+    if error.filename is None and error.errno is not None:
+      # A full disk is told without a name.
+      raise OSError(error.errno, error.strerror, str(path)) from error
+    raise
   finally:
     temporary.unlink(missing_ok=True)
 

@@ -20,6 +20,7 @@ from mtf_unet import atomic_file
 from mtf_unet import config as config_lib
 from mtf_unet import errors
 from mtf_unet import model
+from mtf_unet import tensorflow_errors
 
 CONFIG_FILE = 'config.json'
 BEST_FOLDER = 'best'
@@ -136,13 +137,10 @@ def reading(path: str) -> Iterator[None]:
   try:
     yield
   except (tf.errors.OpError, ValueError, IndexError) as error:
-    # TensorFlow's Saver wraps what happened into a page of advice.
-    cause = error.__context__ or error
-    reason = str(getattr(cause, 'message', cause)).strip().splitlines()[0]
     raise errors.InputError(
         f'{path}: damaged, or the checkpoint of another network '
-        f'({reason.partition(" [[")[0]}); where it is damaged, remove its '
-        'files to go on from the one before') from error
+        f'({tensorflow_errors.reason(error)}); where it is damaged, remove '
+        'its files to go on from the one before') from error
 
 
 def step_of(path: str | None) -> int:
@@ -169,11 +167,10 @@ class Saver(tf.compat.v1.train.Saver):
     except tf.errors.OpError as error:
       _remove_half(f'{save_path}-{global_step}')
       kept = latest(os.path.dirname(save_path))
-      reason = error.message.splitlines()[0]
       raise errors.InputError(
           f'{save_path}-{global_step}: the checkpoint could not be written '
-          f'({reason}); make space, then the same command resumes from '
-          f'{kept or "the start"}') from error
+          f'({tensorflow_errors.reason(error)}); make space, then the same '
+          f'command resumes from {kept or "the start"}') from error
 
   def restore(self, sess, save_path):
     with reading(save_path):

@@ -29,6 +29,7 @@ from mtf_unet import model
 from mtf_unet import optimizers
 from mtf_unet import progress
 from mtf_unet import summaries
+from mtf_unet import tensorflow_errors
 from mtf_unet.mtf_compat import mtf
 
 
@@ -110,12 +111,12 @@ def _run(job, source, validation):
         'optimizer.learning_rate, or an optimizer.clip_norm') from error
   except tf.errors.ResourceExhaustedError as error:
     raise errors.InputError(
-        f'out of memory ({error.message.splitlines()[0]}); expected a smaller '
-        'data.size or training.batch_size, or more devices') from error
+        f'out of memory ({tensorflow_errors.reason(error)}); expected a '
+        'smaller data.size or training.batch_size, or more devices') from error
   except tf.errors.UnavailableError as error:
     raise errors.InputError(
-        f'--master={job.master}: lost ({error.message.splitlines()[0]}); the '
-        'same command resumes from the last checkpoint') from error
+        f'--master={job.master}: lost ({tensorflow_errors.reason(error)}); '
+        'the same command resumes from the last checkpoint') from error
   except tf.errors.OpError:
     # What the input pipeline raises comes back as an error of TensorFlow.
     if source.error is None:

@@ -1,3 +1,4 @@
+import errno
 import json
 
 import pytest
@@ -20,6 +21,14 @@ def test_replacing_keeps_the_old_file_when_writing_fails(tmp_path):
     raise OSError('No space left on device')
   assert [p.name for p in tmp_path.iterdir()] == ['file.bin']
   assert path.read_bytes() == b'old'
+
+
+def test_a_full_disk_is_told_with_the_file_s_name(tmp_path):
+  path = tmp_path / 'file.bin'
+  with pytest.raises(
+      OSError, match=f"No space left on device: '{path}'"
+  ), atomic_file.replacing(path):
+    raise OSError(errno.ENOSPC, 'No space left on device')
 
 
 def test_write_json_refuses_nan_and_leaves_nothing(tmp_path):

@@ -69,7 +69,9 @@ def test_a_full_disk_leaves_the_older_checkpoint_and_no_half_file(tmp_path):
       _write(tmp_path, 2, {'head/kernel': np.ones((100, 100))})
   finally:
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-  assert 'model.ckpt-2: the checkpoint could not be written' in str(told.value)
+  assert ('model.ckpt-2: the checkpoint could not be written '
+          f'({tmp_path}/model.ckpt-2') in str(told.value)
+  assert 'File too large' in str(told.value)
   assert str(told.value).endswith(f'resumes from {tmp_path}/model.ckpt-1')
   assert sorted(tmp_path.iterdir()) == before
 
