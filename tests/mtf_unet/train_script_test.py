@@ -94,6 +94,15 @@ def test_eval_prints_the_table_and_writes_json(trained, train, work):
   assert result.err == '1 of 1 cases\n'
 
 
+def test_the_script_joins_in_lamb(train, work):
+  result = train('--config.optimizer.name=lamb', '--config.training.steps=1',
+                 '--config.network.levels=1', model='lamb')
+  assert result.status == 0, result.err
+  start, end = (jobs.weights(work / f'lamb/model.ckpt-{step}')['head/kernel']
+                for step in (0, 1))
+  assert not np.array_equal(start, end)
+
+
 @pytest.fixture(scope='module')
 def predicted(trained, train, work):
   """An odd, turned, anisotropic scan, and one larger than data.size."""
