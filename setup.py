@@ -46,7 +46,7 @@ EXTRAS = {
 # LAMB by others to compare with.
 EXTRAS['keras3-test'] = [
     'tensorflow>=2.16', 'keras>=3.15', 'tf_keras', 'jax', 'optax',
-    'tensorboard', 'absl-py',
+    'tensorboard', 'absl-py', 'ml_collections',
 ]
 EXTRAS['demo'] = EXTRAS['unet'] + EXTRAS['loopfilter'] + [
     # nilearn ships a brain template, scikit-image photographs and

@@ -14,10 +14,13 @@ import sys
 
 # Twice as fast on CPUs where TensorFlow leaves oneDNN off.
 os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '1')
-os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 
-from absl import app
+# What all scripts share lies one folder up.
+sys.path.append(str(pathlib.Path(__file__).parents[1]))
+
 from absl import flags
+import command_line
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _PYTHONS = flags.DEFINE_list(
@@ -28,9 +31,8 @@ _CHILD = flags.DEFINE_string(
     'child', None, 'Used by the script itself: what a child process measures.')
 
 
-def main(argv):
+def main() -> None:
   """Runs one child for each environment and optimizer, prints the table."""
-  del argv
   if _CHILD.value is not None:
     print(json.dumps(_measure(_CHILD.value)))
     return
@@ -73,4 +75,4 @@ def _default_pythons():
 
 
 if __name__ == '__main__':
-  app.run(main)
+  command_line.run(main)

@@ -14,29 +14,29 @@ import sys
 
 # Twice as fast on CPUs where TensorFlow leaves oneDNN off.
 os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '1')
-os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 
-from absl import app
+# What all scripts share lies one folder up.
+sys.path.append(str(pathlib.Path(__file__).parents[1]))
+
 from absl import flags
-from ml_collections import config_flags
+import command_line
 
-from lamb import errors
 from lamb.full_batch import idx_files
 from lamb.full_batch import lenet
 from lamb.full_batch import optimizers
 from lamb.full_batch import results
 from lamb.full_batch import training
 
-_CONFIG = config_flags.DEFINE_config_file('config')
+_CONFIG = command_line.define_config()
 _DATA_DIR = flags.DEFINE_string(
     'data_dir', None, 'Folder with the idx files; else tensorflow-datasets.')
 _OUTPUT_DIR = flags.DEFINE_string(
     'output_dir', None, 'Folder for checkpoints and results.', required=True)
 
 
-def main(argv):
+def main() -> None:
   """Trains with each optimizer of the configuration in turn."""
-  del argv
   config = _CONFIG.value
   train_digits, test_digits = idx_files.load_mnist(_DATA_DIR.value)
   train_digits = idx_files.Digits(
@@ -64,7 +64,4 @@ def main(argv):
 
 
 if __name__ == '__main__':
-  try:
-    app.run(main)
-  except errors.InputError as error:
-    sys.exit(f'error: {error}')
+  command_line.run(main)

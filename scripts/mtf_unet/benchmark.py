@@ -26,8 +26,11 @@ import pathlib
 import platform
 import sys
 
-from absl import app
+# What all scripts share lies one folder up.
+sys.path.append(str(pathlib.Path(__file__).parents[1]))
+
 from absl import flags
+import command_line
 
 from mtf_unet import atomic_file
 from mtf_unet import errors
@@ -108,7 +111,7 @@ def _write(folder: str, table: list[table_lib.Row], text: str, machine: str,
                for row in table], 'rounds': rounds})
 
 
-def main(_) -> None:
+def main() -> None:
   """Runs one variant, or all of them into a table."""
   problem = problem_lib.Problem(_BASE.value, _SIZE.value, _STEPS.value)
   if _VARIANT.value:
@@ -137,14 +140,5 @@ def main(_) -> None:
     sys.exit(1)
 
 
-def run(argv) -> None:
-  """Runs main and tells a user's mistake in one line."""
-  try:
-    main(argv)
-  except (errors.InputError, OSError) as error:
-    print(f'error: {error}', file=sys.stderr)
-    sys.exit(1)
-
-
 if __name__ == '__main__':
-  app.run(run)
+  command_line.run(main)

@@ -15,6 +15,11 @@ import os
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 
 import contextlib
+import pathlib
+import sys
+
+# What all scripts share lies one folder up.
+sys.path.append(str(pathlib.Path(__file__).parents[1]))
 
 from absl import flags
 import command_line
@@ -24,7 +29,7 @@ import tensorflow_datasets as tfds
 from mtf_unet import config as config_lib
 from mtf_unet import medical_dataset
 
-_CONFIG = command_line.define_config()
+_CONFIG = command_line.define_config(config_lib.Config)
 _INPUT = flags.DEFINE_string('input', None, 'Folder of raw scans.')
 _DATA_DIR = flags.DEFINE_string('data_dir', None, 'Folder to fill.')
 _SPLIT_FILE = flags.DEFINE_string(

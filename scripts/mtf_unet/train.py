@@ -15,7 +15,11 @@ import os
 os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '1')
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 
+import pathlib
 import sys
+
+# What all scripts share lies one folder up.
+sys.path.append(str(pathlib.Path(__file__).parents[1]))
 
 from absl import flags
 import command_line
@@ -34,7 +38,7 @@ from mtf_unet import metrics
 from mtf_unet import optimizers
 from mtf_unet import training
 
-_CONFIG = command_line.define_config()
+_CONFIG = command_line.define_config(config_lib.Config)
 _MODE = flags.DEFINE_enum(
     'mode', 'train', ['train', 'eval', 'train_and_eval', 'predict'],
     'What to do.')

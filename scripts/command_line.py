@@ -13,17 +13,26 @@ from absl import logging
 import ml_collections
 from ml_collections import config_flags
 
-from mtf_unet import config as config_lib
-from mtf_unet import errors
+from cnn_loopfilter import errors as cnn_loopfilter_errors
+from lamb import errors as lamb_errors
+from mtf_unet import errors as mtf_unet_errors
+
+_INPUT_ERRORS = (mtf_unet_errors.InputError, lamb_errors.InputError,
+                 cnn_loopfilter_errors.InputError)
 
 
-def define_config() -> flags.FlagHolder:
-  """Defines --config=FILE and --config.KEY=VALUE for every known key."""
+def define_config(config_class: type | None = None) -> flags.FlagHolder:
+  """Defines --config=FILE and --config.KEY=VALUE.
+
+  Args:
+    config_class: frozen dataclass whose nested keys can be set even where the
+      file leaves them out; None: the file names them all.
+  """
   holder = config_flags.DEFINE_config_file(
-      'config', None, 'The experiment.', lock_config=False,
-      accept_new_attributes=True)
+      'config', None, 'The experiment.', lock_config=config_class is None,
+      accept_new_attributes=config_class is not None)
   flag = flags.FLAGS['config']
-  flag.parser = _ConfigParser(flag.parser)
+  flag.parser = _ConfigParser(flag.parser, config_class)
   flags.mark_flag_as_required('config')
   return holder
 
@@ -31,15 +40,17 @@ def define_config() -> flags.FlagHolder:
 class _ConfigParser(flags.ArgumentParser):
   """Lets keys be set that the file leaves at their defaults."""
 
-  def __init__(self, file_parser):
+  def __init__(self, file_parser, config_class):
     self._file_parser = file_parser
+    self._config_class = config_class
 
   def parse(self, path):
     # `file.py:argument` hands the argument to get_config.
     if not os.path.isfile(path.split(':')[0]):
-      raise errors.InputError('no such file, expected a file of configs/')
+      raise ValueError('no such file, expected a file of configs/')
     config = self._file_parser.parse(path)
-    _add_groups(config, config_lib.Config)
+    if self._config_class is not None:
+      _add_groups(config, self._config_class)
     return config
 
 
@@ -68,7 +79,7 @@ def run(main: Callable[[], None]) -> None:
 
 def _call(main, argv):
   if len(argv) > 1:
-    raise errors.InputError(
+    raise flags.Error(
         f'{argv[1]}: unexpected argument, expected --flag=value')
   main()
 
@@ -76,7 +87,7 @@ def _call(main, argv):
 def _told(function, *arguments):
   try:
     return function(*arguments)
-  except (errors.InputError, flags.Error, OSError) as error:
+  except (*_INPUT_ERRORS, flags.Error, OSError) as error:
     message = str(error)
   except KeyboardInterrupt:
     message = 'stopped'
@@ -97,4 +108,4 @@ def _parse_or_raise(argv):
           SyntaxError) as error:
     # A mistake in the config file, or a key below one that is no group.
     reason = error.args[0] if error.args else type(error).__name__
-    raise errors.InputError(f'--config: {reason}') from error
+    raise flags.Error(f'--config: {reason}') from error
