@@ -168,12 +168,16 @@ class CompressionConfig:
   threshold: float | None = None
   # Part of the MACs that stays, by a ranking over all layers; None: not by it.
   keep_macs: float | None = 0.5
-  # 'scale': absolute batch-norm scale; 'magnitude': norm of the kernel.
+  # 'scale': absolute batch-norm scale, the paper's. 'contribution': share of
+  # the next layer's variance. 'magnitude': norm of the kernel.
   importance: str = 'scale'
   # Every layer keeps this many filters at least.
   minimum_width: int = 4
   # Widths become multiples of this, rounded up.
   width_multiple: int = 1
+  # Of the same widths trained from scratch, a control; 0: as many as the
+  # training that is compressed and the fine-tuning took together.
+  scratch_steps: int = 0
 
   def __post_init__(self):
     _require((self.threshold is None) != (self.keep_macs is None),
@@ -184,12 +188,14 @@ class CompressionConfig:
     _require(self.keep_macs is None or 0 < self.keep_macs <= 1,
              'compression.keep_macs', self.keep_macs,
              'a fraction above 0, at most 1')
-    _require(self.importance in ('scale', 'magnitude'),
+    _require(self.importance in ('scale', 'contribution', 'magnitude'),
              'compression.importance', self.importance,
-             "'scale' or 'magnitude'")
+             "'scale', 'contribution' or 'magnitude'")
     for key in ('minimum_width', 'width_multiple'):
       _require(getattr(self, key) >= 1, f'compression.{key}',
                getattr(self, key), '1 or more')
+    _require(self.scratch_steps >= 0, 'compression.scratch_steps',
+             self.scratch_steps, '0 or more')
 
 
 @dataclasses.dataclass(frozen=True)
