@@ -1,0 +1,321 @@
+"""Frames as integer planes, and the files they are read from.
+
+A *plane* is one component: samples 0 .. 2^depth - 1, [height, width], uint8
+for depth 8 and uint16 above. A frame has Y, U, V (or Y alone). Files are read
+frame by frame, so that memory does not grow with their length.
+
+Read: planar YUV without a header (`.yuv`), Y4M (`.y4m`), PNG and JPEG. In
+files of more than 8 bits a sample takes two bytes, little endian.
+"""
+
+from collections.abc import Iterable
+from collections.abc import Iterator
+import dataclasses
+import itertools
+import pathlib
+import re
+import typing
+
+import numpy as np
+
+from cnn_loopfilter import errors
+
+# Vertical and horizontal subsampling of chroma; () has no chroma.
+SUBSAMPLING = {'400': (), '420': (2, 2), '422': (1, 2), '444': (1, 1)}
+DEPTHS = (8, 10, 12)
+PICTURES = ('.png', '.jpg', '.jpeg')
+COMPONENTS = ('Y', 'U', 'V')
+# Sizes that names of clips give by their rows alone.
+_NAMED_SIZES = {'360p': (640, 360), '720p': (1280, 720),
+                '1080p': (1920, 1080), '2160p': (3840, 2160)}
+
+
+def sample_dtype(depth: int) -> np.dtype:
+  """Returns the type of a stored sample of `depth` bits."""
+  return np.dtype(np.uint8 if depth == 8 else '<u2')
+
+
+@dataclasses.dataclass(frozen=True)
+class Format:
+  """Size in luma samples, bits of a sample, chroma (a key of SUBSAMPLING).
+
+  Raises:
+    InputError: for an unknown depth or chroma, or a size that the chroma
+      planes do not divide.
+  """
+  width: int
+  height: int
+  depth: int = 8
+  chroma: str = '420'
+
+  def __post_init__(self):
+    if self.depth not in DEPTHS:
+      raise errors.InputError(f'depth: got {self.depth}, expected one of '
+                              f'{", ".join(map(str, DEPTHS))}')
+    if self.chroma not in SUBSAMPLING:
+      raise errors.InputError(f'chroma: got {self.chroma!r}, expected one of '
+                              f'{", ".join(SUBSAMPLING)}')
+    rows, columns = SUBSAMPLING[self.chroma] or (1, 1)
+    if self.height < 1 or self.width < 1 or (
+        self.height % rows or self.width % columns):
+      raise errors.InputError(
+          f'size: got {self.width}x{self.height}, expected multiples of '
+          f'{columns}x{rows} for chroma {self.chroma}')
+
+  @property
+  def plane_shapes(self) -> tuple[tuple[int, int], ...]:
+    """[height, width] of each plane."""
+    luma = (self.height, self.width)
+    if not SUBSAMPLING[self.chroma]:
+      return (luma,)
+    rows, columns = SUBSAMPLING[self.chroma]
+    return (luma, *[(self.height // rows, self.width // columns)] * 2)
+
+  @property
+  def frame_bytes(self) -> int:
+    samples = sum(height * width for height, width in self.plane_shapes)
+    return samples * sample_dtype(self.depth).itemsize
+
+
+@dataclasses.dataclass(frozen=True)
+class Frame:
+  """One picture: its planes, Y first, and what they mean."""
+  planes: tuple[np.ndarray, ...]
+  format: Format
+
+  def __post_init__(self):
+    dtype = sample_dtype(self.format.depth)
+    shapes = tuple(plane.shape for plane in self.planes)
+    if shapes != self.format.plane_shapes or any(
+        plane.dtype != dtype for plane in self.planes):
+      raise errors.InputError(
+          f'frame: got planes {shapes} of {self.planes[0].dtype}, expected '
+          f'{self.format.plane_shapes} of {dtype}')
+
+  def to_bytes(self) -> bytes:
+    """Returns the planes one after the other, as a raw file holds them."""
+    return b''.join(plane.tobytes() for plane in self.planes)
+
+
+def frame_from_bytes(data: bytes, layout: Format) -> Frame:
+  """Undoes `Frame.to_bytes`; `data` has layout.frame_bytes bytes."""
+  flat, planes, start = np.frombuffer(data, sample_dtype(layout.depth)), [], 0
+  for height, width in layout.plane_shapes:
+    planes.append(flat[start:start + height * width].reshape(height, width))
+    start += height * width
+  return Frame(tuple(planes), layout)
+
+
+@dataclasses.dataclass(frozen=True)
+class Sequence:
+  """Frames of one file: a name, their format, and how to go through them."""
+  name: str
+  format: Format
+  count: int
+  # Starts again at the first frame on each call.
+  open: typing.Callable[[], Iterator[Frame]]
+
+  def frames(self, limit: int | None = None) -> Iterator[Frame]:
+    return itertools.islice(self.open(), limit)
+
+
+def format_from_name(path: pathlib.Path, chroma: str = '420') -> Format:
+  """Reads size and depth out of a name like `src01_576x324_10bit_3f.yuv`.
+
+  Without a depth it is 8; 360p, 720p, 1080p and 2160p are 16:9.
+
+  Raises:
+    InputError: if the name holds no size.
+  """
+  found = re.search(r'(?<![0-9])([0-9]+)x([0-9]+)(?![0-9])', path.stem)
+  rows = re.search(r'(?<![0-9])[0-9]+p(?![a-z0-9])', path.stem)
+  if found is not None:
+    size = (int(found[1]), int(found[2]))
+  elif rows is not None and rows[0] in _NAMED_SIZES:
+    size = _NAMED_SIZES[rows[0]]
+  else:
+    raise errors.InputError(
+        f'{path}: the name holds no size such as 416x240, expected one there '
+        'or width and height to be given')
+  depth = re.search(r'(?<![0-9])([0-9]+)-?bit', path.stem)
+  return Format(*size, int(depth[1]) if depth else 8, chroma)
+
+
+def open_yuv(path: pathlib.Path, layout: Format | None = None) -> Sequence:
+  """Opens planar YUV without a header.
+
+  Args:
+    path: the file.
+    layout: size, depth and chroma; None reads them out of the name.
+
+  Raises:
+    InputError: if the file is not a whole number of frames, one at least.
+  """
+  layout = layout or format_from_name(path)
+  size = path.stat().st_size
+  count, rest = divmod(size, layout.frame_bytes)
+  if count == 0 or rest:
+    raise errors.InputError(
+        f'{path}: got {size} bytes, expected a multiple of '
+        f'{layout.frame_bytes}, which is one frame of {layout.width}x'
+        f'{layout.height} at {layout.depth} bits, 4:{layout.chroma[1]}:'
+        f'{layout.chroma[2]}')
+  said = re.search(r'(?<![a-zA-Z0-9])([0-9]+)f(?![a-zA-Z0-9])', path.stem)
+  if said and int(said[1]) != count:
+    raise errors.InputError(
+        f'{path}: the name says {said[1]} frames, the file holds {count} of '
+        f'{layout.width}x{layout.height} at {layout.depth} bits')
+
+  def read():
+    with open(path, 'rb') as stream:
+      for _ in range(count):
+        yield _read_frame(stream, layout, path)
+
+  return Sequence(path.stem, layout, count, read)
+
+
+def _read_frame(stream, layout, path):
+  data = stream.read(layout.frame_bytes)
+  if len(data) != layout.frame_bytes:
+    raise errors.InputError(f'{path}: ends within a frame')
+  return frame_from_bytes(data, layout)
+
+
+_Y4M_CHROMA = re.compile(
+    r'(?P<chroma>420|422|444|mono)(?P<siting>jpeg|paldv|mpeg2)?'
+    r'(?:p?(?P<depth>[0-9]+))?')
+
+
+def open_y4m(path: pathlib.Path) -> Sequence:
+  """Opens a Y4M file.
+
+  Raises:
+    InputError: for a header that is not Y4M, names a layout other than 4:0:0,
+      4:2:0, 4:2:2 or 4:4:4 or an interlaced one, or a file that ends early.
+  """
+  with open(path, 'rb') as stream:
+    layout = _y4m_format(_line(stream, path), path)
+    start = stream.tell()
+    count = 0
+    while _at_frame(stream, path):
+      if len(stream.read(layout.frame_bytes)) != layout.frame_bytes:
+        raise errors.InputError(f'{path}: ends within frame {count}')
+      count += 1
+  if not count:
+    raise errors.InputError(f'{path}: holds no frame')
+
+  def read():
+    with open(path, 'rb') as stream:
+      stream.seek(start)
+      while _at_frame(stream, path):
+        yield _read_frame(stream, layout, path)
+
+  return Sequence(path.stem, layout, count, read)
+
+
+def _line(stream, path):
+  line = stream.readline(1024)
+  if line and not line.endswith(b'\n'):
+    raise errors.InputError(f'{path}: a line of its header has no end')
+  return line[:-1]
+
+
+def _at_frame(stream, path):
+  line = _line(stream, path)
+  if line and line.split(b' ')[0] != b'FRAME':
+    raise errors.InputError(
+        f'{path}: got {line[:20]!r}, expected a line FRAME')
+  return bool(line)
+
+
+def _y4m_format(line, path):
+  words = line.decode('ascii', 'replace').split()
+  if not words or words[0] != 'YUV4MPEG2':
+    raise errors.InputError(f'{path}: does not begin with YUV4MPEG2')
+  tags = {word[0]: word[1:] for word in words[1:] if word[0] != 'X'}
+  chroma = _Y4M_CHROMA.fullmatch(tags.get('C', '420jpeg'))
+  if chroma is None:
+    raise errors.InputError(f'{path}: got C{tags["C"]}, expected C420, C422, '
+                            'C444 or Cmono with their depths')
+  if tags.get('I', 'p') not in ('p', '?'):
+    raise errors.InputError(
+        f'{path}: got I{tags["I"]} (interlaced), expected Ip')
+  try:
+    return Format(int(tags['W']), int(tags['H']), int(chroma['depth'] or 8),
+                  chroma['chroma'].replace('mono', '400'))
+  except (KeyError, ValueError) as error:
+    if isinstance(error, errors.InputError):
+      raise errors.InputError(f'{path}: {error}') from error
+    raise errors.InputError(
+        f'{path}: expected W and H with whole numbers') from error
+
+
+def write_y4m(stream: typing.BinaryIO, frames: Iterable[Frame],
+              rate: tuple[int, int] = (25, 1)) -> int:
+  """Writes Y4M; `rate` is frames over seconds. Returns the frame count."""
+  count = 0
+  for frame in frames:
+    layout = frame.format
+    if not count:
+      chroma = 'mono' if layout.chroma == '400' else layout.chroma
+      if layout.depth > 8:
+        chroma += f'{"" if chroma == "mono" else "p"}{layout.depth}'
+      stream.write(f'YUV4MPEG2 W{layout.width} H{layout.height} '
+                   f'F{rate[0]}:{rate[1]} Ip A1:1 C{chroma}\n'.encode())
+    stream.write(b'FRAME\n' + frame.to_bytes())
+    count += 1
+  return count
+
+
+def write_yuv(stream: typing.BinaryIO, frames: Iterable[Frame]) -> int:
+  """Writes planar YUV without a header; returns the frame count."""
+  count = 0
+  for frame in frames:
+    stream.write(frame.to_bytes())
+    count += 1
+  return count
+
+
+def open_file(path: pathlib.Path, layout: Format | None = None) -> Sequence:
+  """Opens a file by the ending of its name.
+
+  Args:
+    path: .yuv, .y4m, .png, .jpg or .jpeg.
+    layout: of a .yuv file, where its name does not tell.
+
+  Raises:
+    InputError: for another ending, or a file that does not hold what it says.
+  """
+  ending = path.suffix.lower()
+  if not path.is_file():
+    raise errors.InputError(f'{path}: no such file')
+  if ending == '.yuv':
+    return open_yuv(path, layout)
+  if ending == '.y4m':
+    return open_y4m(path)
+  if ending in PICTURES:
+    # Pillow is needed for pictures alone.
+    from cnn_loopfilter import pictures
+    return pictures.open_picture(path)
+  raise errors.InputError(
+      f'{path}: expected a file .yuv, .y4m, {", ".join(PICTURES)}')
+
+
+def open_files(paths: Iterable[pathlib.Path],
+               layout: Format | None = None) -> list[Sequence]:
+  """Opens files and whole folders, in the order of their names.
+
+  Raises:
+    InputError: where nothing is found, or two files share a name.
+  """
+  files = []
+  for path in paths:
+    if path.is_dir():
+      files += sorted(file for file in path.rglob('*') if file.suffix.lower()
+                      in ('.yuv', '.y4m', *PICTURES))
+    else:
+      files.append(path)
+  if not files:
+    raise errors.InputError(
+        f'{", ".join(map(str, paths))}: no .yuv, .y4m, PNG or JPEG in there')
+  return [open_file(file, layout) for file in files]
