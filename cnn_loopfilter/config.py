@@ -133,6 +133,8 @@ class TrainingConfig:
   steps: int = 100000
   # Patches in a step.
   batch_size: int = 32
+  # Mirror and transpose patches at random.
+  augment: bool = True
   seed: int = 0
   save_every_steps: int = 500
   # Of the held-out records, where there are any.
