@@ -280,6 +280,10 @@ def _plain(cls, mapping, prefix):
         raise errors.InputError(
             f'config key {prefix}{key}: got {value!r}, expected '
             f'{getattr(hint, "__name__", hint)}')
+    elif typing.get_origin(hint) is tuple and not isinstance(
+        value, (list, tuple)):
+      raise errors.InputError(
+          f'config key {prefix}{key}: got {value!r}, expected a list of values')
     elif isinstance(value, int) and (
         hint is float or float in typing.get_args(hint)):
       value = float(value)
