@@ -1,0 +1,268 @@
+"""Runs an exported filter on TensorFlow: in int32, or as fast as floats go.
+
+The fast runtime convolves float32 tensors whose values are integers. That is
+exact, in whatever order the products are summed, as long as no partial sum
+leaves 24 bits, and this is proven for each layer from its weights. Where the
+proof fails, the activations are split into high and low bits, so that it holds
+for each half, and the halves are joined in int32.
+"""
+
+import math
+import warnings
+
+import numpy as np
+import tensorflow as tf
+
+from cnn_loopfilter import integer_graph
+
+# Largest integer below which float32 holds every integer.
+_EXACT = 2 ** 24
+# Samples of a tile with its margins: 64 channels of them take 16 MB, which
+# bounds the memory and stays near the processor.
+_TILE_SAMPLES = 2 ** 16
+
+
+def split_bits(layer: integer_graph.Layer, step: integer_graph.Step
+               ) -> int | None:
+  """Says how float32 can sum a layer exactly.
+
+  Returns:
+    0: as it is. k: after x = 2^k high + low, 0 <= low < 2^k, one half at a
+    time. None: not at all.
+  """
+  if step.sum_bound.max() <= _EXACT:
+    return 0
+  weights = np.abs(layer.weights.astype(np.int64))
+  magnitude = int(weights.sum(axis=(0, 1, 2)).max())
+  largest = int(step.input_max.max())
+  if largest >= _EXACT:
+    return None
+  for k in range(1, largest.bit_length()):
+    if magnitude * max(2 ** k - 1, (largest >> k) + 1) <= _EXACT:
+      return k
+  return None
+
+
+def _rounding_shift(x, shift):
+  """See dfp.rounding_shift; int32."""
+  if shift <= 0:
+    return tf.bitwise.left_shift(x, -shift) if shift else x
+  odd = tf.bitwise.bitwise_and(tf.bitwise.right_shift(x, shift), 1)
+  return tf.bitwise.right_shift(x + (2 ** (shift - 1) - 1) + odd, shift)
+
+
+def _left(x, shift):
+  return tf.bitwise.left_shift(x, shift) if shift else x
+
+
+def _finish(accumulator, layer, step):
+  """Adds the bias, rounds once, clamps; int32 in and out."""
+  biases = layer.biases.astype(np.int64) << step.bias_shift
+  total = (_left(accumulator, step.accumulator_shift)
+           + biases.astype(np.int32))
+  return tf.clip_by_value(_rounding_shift(total, step.output_shift),
+                          step.low, step.high)
+
+
+def _int32_layer(x, layer, step):
+  """One layer in int32."""
+  # No other device has an integer convolution.
+  with tf.device('/CPU:0'):
+    return _finish(tf.nn.conv2d(tf.cast(x, tf.int32), layer.weights, 1,
+                                'SAME'), layer, step)
+
+
+def _float_layer(x, layer, step):
+  """One layer on integers in float32, every partial sum below 2^24.
+
+  The power of two between sum and output is put into the weights beforehand;
+  it changes no digit, and leaves convolution, bias, rounding, clamp.
+  """
+  scale = 2.0 ** -step.output_shift
+  kernel = np.ldexp(layer.weights.astype(np.float32) * scale,
+                    step.accumulator_shift)
+  biases = np.ldexp(layer.biases.astype(np.float32) * scale, step.bias_shift)
+  x = tf.nn.bias_add(tf.nn.conv2d(x, kernel, 1, 'SAME'), biases)
+  if step.low == 0:
+    # TensorFlow joins convolution, bias and ReLU into one kernel.
+    x = tf.nn.relu(x)
+  if step.output_shift > 0:
+    x = tf.round(x)
+  if step.low == 0:
+    return tf.minimum(x, float(step.high))
+  return tf.clip_by_value(x, float(step.low), float(step.high))
+
+
+def _split_layer(x, layer, step, bits):
+  """One layer on integers in float32, high and low bits apart."""
+  high = tf.floor(x * 2.0 ** -bits)
+  low = x - high * 2.0 ** bits
+  kernel = layer.weights.astype(np.float32)
+  high, low = (tf.cast(tf.nn.conv2d(part, kernel, 1, 'SAME'), tf.int32)
+               for part in (high, low))
+  total = _finish(_left(high, bits) + low, layer, step)
+  return tf.cast(total, tf.float32)
+
+
+def residual(filter_: integer_graph.IntegerFilter, reconstruction: tf.Tensor,
+             qp: tf.Tensor, *, fast: bool) -> tf.Tensor:
+  """Builds the layers.
+
+  Args:
+    filter_: the filter.
+    reconstruction: int32 [batch, height, width, 1].
+    qp: int32 [batch].
+    fast: use exact float32 convolutions where there are any.
+
+  Returns:
+    int32 [batch, height, width, 1], the last layer's output.
+  """
+  plane = _left(qp, filter_.depth - integer_graph.QP_BITS)
+  plane = tf.reshape(plane, [-1, 1, 1, 1]) * tf.ones_like(reconstruction)
+  x = tf.concat([reconstruction, plane], axis=3)
+  if fast:
+    x = tf.cast(x, tf.float32)
+  for layer, step in zip(filter_.layers, filter_.plan):
+    bits = split_bits(layer, step) if fast else None
+    if bits is None:
+      x = _int32_layer(x, layer, step)
+      x = tf.cast(x, tf.float32) if fast and step.high < _EXACT else x
+    elif bits == 0:
+      x = _float_layer(x, layer, step)
+    else:
+      x = _split_layer(x, layer, step, bits)
+  return tf.cast(x, tf.int32)
+
+
+def joined(filter_: integer_graph.IntegerFilter, reconstruction: tf.Tensor,
+           residuals: tf.Tensor) -> tf.Tensor:
+  """Adds the residual to the samples, rounds once, clips; int32."""
+  bits = filter_.residual_bits
+  total = _left(reconstruction, bits) + residuals
+  return tf.clip_by_value(_rounding_shift(total, bits), 0,
+                          2 ** filter_.depth - 1)
+
+
+def function(filter_: integer_graph.IntegerFilter, *, fast: bool,
+             jit_compile: bool | None = None) -> tf.types.experimental.Callable:
+  """Makes the tf.function (reconstruction, qp) -> (filtered, residual).
+
+  Args:
+    filter_: the filter.
+    fast: see `residual`.
+    jit_compile: True: compile with XLA, which is slower on a CPU.
+  """
+  @tf.function(jit_compile=jit_compile, input_signature=[
+      tf.TensorSpec([None, None, None, 1], tf.int32, 'reconstruction'),
+      tf.TensorSpec([None], tf.int32, 'qp')])
+  def run(reconstruction, qp):
+    residuals = residual(filter_, reconstruction, qp, fast=fast)
+    return joined(filter_, reconstruction, residuals), residuals
+  return run
+
+
+class TensorFlowRuntime:
+  """The filter on TensorFlow, in tiles, so that memory does not grow.
+
+  Args:
+    filter_: the filter.
+    fast: float32 where it is exact; else int32 everywhere.
+    jit_compile: compile with XLA.
+    tile_samples: samples of a tile with its margins, all of the batch's.
+  """
+
+  def __init__(self, filter_: integer_graph.IntegerFilter, *, fast: bool,
+               jit_compile: bool | None = None,
+               tile_samples: int = _TILE_SAMPLES):
+    self.filter, self.fast = filter_, fast
+    self._run = function(filter_, fast=fast, jit_compile=jit_compile)
+    self._tile_samples = tile_samples
+
+  def agrees(self) -> bool:
+    """Says whether the filter's known answer comes out, bit for bit."""
+    vector = self.filter.vector
+    filtered, residuals = self._run(vector.reconstruction, vector.qp)
+    return (np.array_equal(filtered, vector.filtered)
+            and np.array_equal(residuals, vector.residual))
+
+  def filter_batch(self, reconstruction: np.ndarray,
+                   qp: np.ndarray) -> np.ndarray:
+    """Filters whole planes [batch, height, width, 1]; see runtime.Runtime."""
+    reconstruction, qp = integer_graph.check_input(
+        self.filter, reconstruction, qp)
+    batch, height, width, _ = reconstruction.shape
+    margin, qp = self.filter.margin, tf.constant(qp)
+    filtered = np.empty_like(reconstruction)
+    rows, columns = tile_shape(height, width, margin,
+                               max(1, self._tile_samples // batch))
+    for y in range(0, height, rows):
+      for x in range(0, width, columns):
+        top, left = max(0, y - margin), max(0, x - margin)
+        tile = reconstruction[:, top:y + rows + margin,
+                              left:x + columns + margin]
+        # Zeros lie outside the picture alone: what a tile's own padding
+        # spoils is cut off with the margin.
+        result = self._run(tf.constant(tile), qp)[0].numpy()
+        filtered[:, y:y + rows, x:x + columns] = result[
+            :, y - top:y - top + rows, x - left:x - left + columns]
+    return filtered
+
+  def filter_plane(self, plane: np.ndarray, qp: int) -> np.ndarray:
+    """Filters one component [height, width]; keeps the samples' type."""
+    plane = np.asarray(plane)
+    return self.filter_batch(plane[None, ..., None], np.array([qp]))[
+        0, ..., 0].astype(plane.dtype)
+
+
+def tile_shape(height: int, width: int, margin: int,
+               samples: int) -> tuple[int, int]:
+  """Chooses the tiling with the least work among those that fit.
+
+  Args:
+    height: of the plane.
+    width: of the plane.
+    margin: samples around a tile that are computed and thrown away.
+    samples: most samples of a tile with its margins, unless too few for one.
+
+  Returns:
+    Rows and columns of a tile without its margins; tiles at the end may be
+    smaller.
+  """
+  def work(size, count):
+    """Samples along one axis that `count` tiles compute, and one's largest."""
+    inner = math.ceil(size / count)
+    tiles = math.ceil(size / inner)
+    return size + 2 * margin * (tiles - 1), min(
+        size, inner + (margin if tiles == 2 else 2 * margin)), inner
+  best = None
+  for down in range(1, math.ceil(height / 8) + 1):
+    for across in range(1, math.ceil(width / 8) + 1):
+      total_y, largest_y, rows = work(height, down)
+      total_x, largest_x, columns = work(width, across)
+      cost = (max(largest_y * largest_x - samples, 0), total_y * total_x)
+      if best is None or cost < best[0]:
+        best = cost, (rows, columns)
+      if largest_y * largest_x <= samples:
+        break
+  return best[1]
+
+
+def make(filter_: integer_graph.IntegerFilter, *,
+         fast: bool) -> TensorFlowRuntime:
+  """Makes a runtime; the fast one has to pass the filter's known answer.
+
+  Kernels may sum in another way than the proof allows (Winograd, TF32, ...):
+  if a bit differs, a warning is given and int32 is used instead.
+  """
+  if not fast:
+    return TensorFlowRuntime(filter_, fast=False)
+  if filter_.vector is None:
+    warnings.warn('the filter has no known answer to check the fast runtime '
+                  'with; int32 is used instead', stacklevel=2)
+    return TensorFlowRuntime(filter_, fast=False)
+  made = TensorFlowRuntime(filter_, fast=True)
+  if made.agrees():
+    return made
+  warnings.warn('the fast runtime does not give the known answer on this '
+                'machine; int32 is used instead', stacklevel=2)
+  return TensorFlowRuntime(filter_, fast=False)
