@@ -1,0 +1,118 @@
+"""Removes filters from a trained network, fine-tunes, and compares.
+
+  python scripts/cnn_loopfilter/compress.py \
+      --config=configs/cnn_loopfilter/compress_64.py --filter=FILTER.npz \
+      --data_dir=PATCHES --eval_dir=HELD_OUT_PATCHES --output_dir=FOLDER \
+      --controls=magnitude,scratch
+
+FILTER.npz is what train.py --mode=export writes (a model folder does too).
+FOLDER/compressed/filter.npz is the compressed filter, FOLDER/report.json holds
+all numbers. The same command started again goes on where it was stopped.
+BD-rates come from evaluate.py, with the .npz files as its --filter.
+"""
+
+import os
+
+# Before TensorFlow is imported: oneDNN's convolutions are faster.
+os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '1')
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+
+import functools
+import pathlib
+import sys
+
+# What all scripts share; a folder of its own, as scripts/ itself would hide
+# the packages of the same names.
+sys.path.append(str(pathlib.Path(__file__).parents[1] / 'shared'))
+
+from absl import flags
+import command_line
+import optimizer_factories
+import tensorflow as tf
+import tqdm
+
+from cnn_loopfilter import atomic_file
+from cnn_loopfilter import checkpoints
+from cnn_loopfilter import compression
+from cnn_loopfilter import compression_job
+from cnn_loopfilter import config as config_lib
+from cnn_loopfilter import errors
+from cnn_loopfilter import float_filter
+from cnn_loopfilter import records
+
+_CONFIG = command_line.define_config(config_lib.Config)
+_FILTER = flags.DEFINE_string(
+    'filter', None, 'Trained float filter (.npz) or model folder.')
+_DATA_DIR = flags.DEFINE_string('data_dir', None, 'Patches to train on.')
+_EVAL_DIR = flags.DEFINE_string('eval_dir', None, 'Held-out patches.')
+_OUTPUT_DIR = flags.DEFINE_string('output_dir', None, 'Folder for results.')
+_CONTROLS = flags.DEFINE_list(
+    'controls', [], 'Of magnitude, scratch: trained beside it to compare.')
+flags.mark_flags_as_required(['filter', 'data_dir', 'eval_dir', 'output_dir'])
+
+_EVALUATION_BATCH = 32
+
+
+def _report(line: str) -> None:
+  """Prints at once, above a progress bar where there is one."""
+  tqdm.tqdm.write(line)
+  sys.stdout.flush()
+
+
+def _study() -> compression_job.Study:
+  def patches(settings):
+    return lambda start_step: records.training_dataset(
+        _DATA_DIR.value, batch_size=settings.batch_size, seed=settings.seed,
+        start_step=start_step, augment=settings.augment)
+  for folder in (_DATA_DIR.value, _EVAL_DIR.value):
+    records.read_index(folder)
+  return compression_job.Study(
+      checkpoints.read_start(_FILTER.value),
+      config_lib.from_mapping(_CONFIG.value),
+      pathlib.Path(_OUTPUT_DIR.value), patches,
+      functools.partial(records.evaluation_dataset, _EVAL_DIR.value,
+                        _EVALUATION_BATCH),
+      optimizer_factories.FACTORIES, _report)
+
+
+def _variants(study: compression_job.Study
+              ) -> dict[str, float_filter.FloatFilter]:
+  """Compresses, trains the controls, and returns all filters by name."""
+  importance = study.config.compression.importance
+  pruned, tuned = compression_job.compress(study, importance, 'compressed')
+  found = {'before': study.source, 'pruned': pruned, 'compressed': tuned}
+  if 'magnitude' in _CONTROLS.value:
+    pruned, tuned = compression_job.compress(study, 'magnitude', 'magnitude')
+    found |= {'magnitude pruned': pruned, 'magnitude': tuned}
+  if 'scratch' in _CONTROLS.value:
+    found['scratch'] = compression_job.from_scratch(study, found['compressed'])
+  return found
+
+
+def main() -> None:
+  """Compresses one filter."""
+  tf.compat.v1.logging.set_verbosity(tf.compat.v1.logging.ERROR)
+  unknown = set(_CONTROLS.value) - set(compression_job.CONTROLS)
+  if unknown:
+    raise errors.InputError(
+        f'--controls={",".join(_CONTROLS.value)}: expected some of '
+        f'{", ".join(compression_job.CONTROLS)}')
+  study = _study()
+  try:
+    variants = _variants(study)
+  except KeyboardInterrupt:
+    raise errors.InputError(
+        'stopped; the same command goes on from the last checkpoint') from None
+  scores = compression_job.score(study, variants)
+  path = study.folder / 'report.json'
+  atomic_file.write_json(
+      path, compression_job.summary(study, variants, scores))
+  print(compression.format_table(
+      compression.layer_table(study.source, variants['compressed'])))
+  print('\nPSNR gain over the unfiltered reconstruction, dB')
+  print(compression_job.format_scores(scores))
+  print(f'Written to {path}')
+
+
+if __name__ == '__main__':
+  command_line.run(main)
