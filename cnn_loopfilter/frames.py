@@ -114,6 +114,8 @@ class Sequence:
   count: int
   # Starts again at the first frame on each call.
   open: typing.Callable[[], Iterator[Frame]]
+  # Class of test sequences; files take the name of their folder.
+  group: str = ''
 
   def frames(self, limit: int | None = None) -> Iterator[Frame]:
     return itertools.islice(self.open(), limit)
@@ -306,7 +308,7 @@ def open_files(paths: Iterable[pathlib.Path],
   """Opens files and whole folders, in the order of their names.
 
   Raises:
-    InputError: where nothing is found, or two files share a name.
+    InputError: where nothing is found, or a file is not what it says.
   """
   files = []
   for path in paths:
@@ -318,4 +320,6 @@ def open_files(paths: Iterable[pathlib.Path],
   if not files:
     raise errors.InputError(
         f'{", ".join(map(str, paths))}: no .yuv, .y4m, PNG or JPEG in there')
-  return [open_file(file, layout) for file in files]
+  return [dataclasses.replace(open_file(file, layout),
+                              group=file.absolute().parent.name)
+          for file in files]

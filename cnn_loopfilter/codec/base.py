@@ -26,6 +26,8 @@ class Codec(typing.Protocol):
   label: str
   # Everything that changes what it returns, such as versions and options.
   description: str
+  # Those of FILTERS that it can do; 'none' is one of them.
+  filters: tuple[str, ...]
 
   def encode(self, frames: Iterable[frames_lib.Frame], qp: int,
              filters: str) -> Iterator[Coded]:

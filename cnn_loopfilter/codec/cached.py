@@ -25,6 +25,7 @@ class Cached:
   def __init__(self, codec: base.Codec, folder: str | pathlib.Path):
     self._codec, self._folder = codec, pathlib.Path(folder)
     self.label, self.description = codec.label, codec.description
+    self.filters = codec.filters
 
   def encode(self, frames: Iterable[frames_lib.Frame], qp: int,
              filters: str) -> Iterator[base.Coded]:

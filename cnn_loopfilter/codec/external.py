@@ -39,6 +39,8 @@ class External:
     for command in (*self._encoders.values(), self._decoder):
       _fill(command, dict.fromkeys(_PLACES, 0))
     self.label = config.label or pathlib.Path(config.encode_command[0]).name
+    self.filters = tuple(name for name in base.FILTERS
+                         if self._encoders[name])
     self.description = f'{self.label}: ' + ' / '.join(
         ' '.join(command) for command in
         (*self._encoders.values(), self._decoder))

@@ -50,6 +50,7 @@ class X265:
                               f'{", ".join(_PRESETS)}')
     self._preset = preset
     self.label = f'x265 {preset}'
+    self.filters = base.FILTERS
     library = '.'.join(map(str, av.library_versions['libavcodec']))
     self.description = (f'x265 through PyAV {av.__version__} (libavcodec '
                         f'{library}), preset {preset}, tune psnr, '

@@ -1,0 +1,184 @@
+"""How much filters gain on a codec's frames: bits, PSNR, BD-rate.
+
+Every filter works on the codec's unfiltered reconstruction of an all-intra
+stream, so the bits of a QP are the same for all of them; a coded state has its
+own bits (sample adaptive offset costs some). BD-rates of every component use
+the bits of the whole picture, as JVET does.
+"""
+
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
+import dataclasses
+import math
+
+import numpy as np
+
+from cnn_loopfilter import bd_rate
+from cnn_loopfilter import errors
+from cnn_loopfilter import frames as frames_lib
+from cnn_loopfilter import prepare
+from cnn_loopfilter.codec import base
+
+# (plane [height, width], qp) to a plane of the same shape and type.
+PlaneFilter = Callable[[np.ndarray, int], np.ndarray]
+# The codec's own filters, and what BD-rates are taken against.
+ANCHOR, UNFILTERED = 'all', 'none'
+AVERAGE = 'average'
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+  """One sequence at one QP: bits of all frames, mean PSNR of each component.
+
+  PSNR is the mean over frames of the frames' dB, as JVET takes it.
+  """
+  bits: int
+  psnr: tuple[float, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class SequenceResult:
+  """Points by state ('none', 'deblocking', 'all' or a filter) and QP."""
+  name: str
+  group: str
+  frames: int
+  points: Mapping[str, Mapping[int, Point]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+  """BD-rates in percent; None where a curve has none (a flat component)."""
+  name: str
+  group: str
+  state: str
+  against: str
+  percent: tuple[float | None, ...]
+
+
+def evaluate(sequences: Sequence[frames_lib.Sequence], codec: base.Codec,
+             qps: Sequence[int], filters: Mapping[str, PlaneFilter], *,
+             limit: int | None = None,
+             on_point: Callable[[int, int, str], None] = lambda *_: None
+             ) -> list[SequenceResult]:
+  """Measures the codec's own filters and the given ones.
+
+  Args:
+    sequences: what to code.
+    codec: codes with none and, where it can, with its own filters.
+    qps: at which it codes.
+    filters: by name; each gets every plane of the unfiltered reconstruction.
+    limit: at most so many frames of a sequence.
+    on_point: told (done, total, name) after each sequence and QP.
+
+  Returns:
+    One result for each sequence.
+
+  Raises:
+    InputError: if a filter has the name of a codec's state, or does not keep
+      a plane's shape and type; or the codec fails.
+  """
+  for name in filters:
+    if name in base.FILTERS:
+      raise errors.InputError(
+          f'filter: got the name {name!r}, expected another than '
+          f'{", ".join(base.FILTERS)}')
+  results, total = [], len(sequences) * len(qps)
+  for sequence in sequences:
+    points = {}
+    for qp in qps:
+      count, states = _measure(sequence, codec, qp, filters, limit)
+      for state, point in states.items():
+        points.setdefault(state, {})[qp] = point
+      done = len(results) * len(qps) + len(points[UNFILTERED])
+      on_point(done, total, f'{sequence.name} QP {qp}')
+    results.append(SequenceResult(sequence.name, sequence.group, count, points))
+  return results
+
+
+def _measure(sequence, codec, qp, filters, limit):
+  """Codes one sequence at one QP; returns frame count and states' points."""
+  bits, psnr, count = {}, {}, 0
+  streams = {state: codec.encode(sequence.frames(limit), qp, state)
+             for state in codec.filters}
+  for frame, *coded in zip(sequence.frames(limit), *streams.values()):
+    frames = {state: (one.reconstruction.planes, one.bits)
+              for state, one in zip(streams, coded)}
+    planes, frame_bits = frames[UNFILTERED]
+    for name, plane_filter in filters.items():
+      frames[name] = ([apply(plane_filter, plane, qp, name)
+                       for plane in planes], frame_bits)
+    for state, (planes, frame_bits) in frames.items():
+      bits[state] = bits.get(state, 0) + frame_bits
+      psnr.setdefault(state, []).append([
+          prepare.psnr(prepare.squared_error(*pair), pair[0].size,
+                       frame.format.depth)
+          for pair in zip(frame.planes, planes)])
+    count += 1
+  return count, {
+      state: Point(bits[state], tuple(map(float, np.mean(values, 0))))
+      for state, values in psnr.items()}
+
+
+def apply(plane_filter: PlaneFilter, plane: np.ndarray, qp: int,
+          name: str) -> np.ndarray:
+  """Filters one plane and checks that its shape and type are kept."""
+  filtered = plane_filter(plane, qp)
+  if filtered.shape != plane.shape or filtered.dtype != plane.dtype:
+    raise errors.InputError(
+        f'filter {name}: got {filtered.dtype} {filtered.shape}, expected '
+        f'{plane.dtype} {plane.shape}')
+  return filtered
+
+
+def bd_rates(results: Sequence[SequenceResult], against: str,
+             qps: Sequence[int] | None = None) -> list[Row]:
+  """Computes BD-rates of every other state against one.
+
+  Args:
+    results: of `evaluate`.
+    against: a state of theirs.
+    qps: only these; None takes all.
+
+  Returns:
+    For each state a row for each sequence, then for each group where there
+    are several, then the average over all sequences.
+  """
+  rows = []
+  for state in results[0].points:
+    if state == against:
+      continue
+    own = [Row(result.name, result.group, state, against,
+               _percent(result, state, against, qps)) for result in results]
+    groups = list(dict.fromkeys(row.group for row in own))
+    means = [_mean(group, group, [row for row in own if row.group == group])
+             for group in groups if len(groups) > 1]
+    rows += own + means + [_mean(AVERAGE, '', own)]
+  return rows
+
+
+def _percent(result, state, against, qps):
+  curves = [[result.points[name][qp]
+             for qp in (qps or result.points[name])]
+            for name in (against, state)]
+  values = []
+  for component in range(len(curves[0][0].psnr)):
+    try:
+      values.append(bd_rate.bd_rate(*(
+          column for curve in curves for column in
+          ([point.bits for point in curve],
+           [point.psnr[component] for point in curve]))))
+    except errors.InputError:
+      # Components without detail give no curve; the table shows a dash.
+      values.append(None)
+  return tuple(values)
+
+
+def _mean(name, group, rows):
+  columns = []
+  for component in range(max(len(row.percent) for row in rows)):
+    values = [row.percent[component] for row in rows
+              if component < len(row.percent)
+              and row.percent[component] is not None]
+    columns.append(math.fsum(values) / len(values) if values else None)
+  return Row(name, group, rows[0].state, rows[0].against, tuple(columns))
