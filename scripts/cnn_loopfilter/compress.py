@@ -3,12 +3,12 @@
   python scripts/cnn_loopfilter/compress.py \
       --config=configs/cnn_loopfilter/compress_64.py --filter=FILTER.npz \
       --data_dir=PATCHES --eval_dir=HELD_OUT_PATCHES --output_dir=FOLDER \
-      --controls=magnitude,scratch
+      --controls=magnitude,scratch --input=PICTURES
 
 FILTER.npz is what train.py --mode=export writes (a model folder does too).
 FOLDER/compressed/filter.npz is the compressed filter, FOLDER/report.json holds
-all numbers. The same command started again goes on where it was stopped.
-BD-rates come from evaluate.py, with the .npz files as its --filter.
+all numbers. With --input, pictures are coded and BD-rates stand beside the
+PSNR. The same command started again goes on where it was stopped.
 """
 
 import os
@@ -27,18 +27,22 @@ sys.path.append(str(pathlib.Path(__file__).parents[1] / 'shared'))
 
 from absl import flags
 import command_line
+import frame_sources
+import item_progress
 import optimizer_factories
 import tensorflow as tf
 import tqdm
 
 from cnn_loopfilter import atomic_file
 from cnn_loopfilter import checkpoints
+from cnn_loopfilter import codec as codec_lib
 from cnn_loopfilter import compression
 from cnn_loopfilter import compression_job
 from cnn_loopfilter import config as config_lib
 from cnn_loopfilter import errors
 from cnn_loopfilter import float_filter
 from cnn_loopfilter import records
+from cnn_loopfilter.codec import cached
 
 _CONFIG = command_line.define_config(config_lib.Config)
 _FILTER = flags.DEFINE_string(
@@ -48,6 +52,11 @@ _EVAL_DIR = flags.DEFINE_string('eval_dir', None, 'Held-out patches.')
 _OUTPUT_DIR = flags.DEFINE_string('output_dir', None, 'Folder for results.')
 _CONTROLS = flags.DEFINE_list(
     'controls', [], 'Of magnitude, scratch: trained beside it to compare.')
+_INPUT = flags.DEFINE_string(
+    'input', '', 'Pictures or videos for BD-rates; see prepare_frames.py.')
+_EVERY = flags.DEFINE_integer(
+    'every', 1, 'Takes every so many of them.', lower_bound=1)
+_CACHE = flags.DEFINE_string('cache', '', 'Folder that keeps codings.')
 flags.mark_flags_as_required(['filter', 'data_dir', 'eval_dir', 'output_dir'])
 
 _EVALUATION_BATCH = 32
@@ -89,6 +98,18 @@ def _variants(study: compression_job.Study
   return found
 
 
+def _bd_rates(config: config_lib.Config,
+              variants: dict[str, float_filter.FloatFilter]) -> dict:
+  if not _INPUT.value:
+    return {}
+  codec = codec_lib.from_config(config.codec)
+  if _CACHE.value:
+    codec = cached.Cached(codec, _CACHE.value)
+  sequences = frame_sources.open_input(_INPUT.value)[::_EVERY.value]
+  return compression_job.bd_rates(variants, sequences, codec, config.data.qps,
+                                  item_progress.ItemProgress('point'))
+
+
 def main() -> None:
   """Compresses one filter."""
   tf.compat.v1.logging.set_verbosity(tf.compat.v1.logging.ERROR)
@@ -104,13 +125,16 @@ def main() -> None:
     raise errors.InputError(
         'stopped; the same command goes on from the last checkpoint') from None
   scores = compression_job.score(study, variants)
+  rates = _bd_rates(study.config, variants)
   path = study.folder / 'report.json'
   atomic_file.write_json(
-      path, compression_job.summary(study, variants, scores))
+      path, compression_job.summary(study, variants, scores, rates))
   print(compression.format_table(
       compression.layer_table(study.source, variants['compressed'])))
   print('\nPSNR gain over the unfiltered reconstruction, dB')
   print(compression_job.format_scores(scores))
+  print()
+  print(compression_job.format_overview(study, variants, scores, rates))
   print(f'Written to {path}')
 
 

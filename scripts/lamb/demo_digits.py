@@ -14,8 +14,9 @@ import sys
 os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '1')
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 
-# What all scripts share lies one folder up.
-sys.path.append(str(pathlib.Path(__file__).parents[1]))
+# What all scripts share; a folder of its own, as scripts/ itself would hide
+# the packages of the same names.
+sys.path.append(str(pathlib.Path(__file__).parents[1] / 'shared'))
 
 from absl import flags
 import command_line

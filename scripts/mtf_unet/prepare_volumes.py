@@ -18,8 +18,9 @@ import contextlib
 import pathlib
 import sys
 
-# What all scripts share lies one folder up.
-sys.path.append(str(pathlib.Path(__file__).parents[1]))
+# What all scripts share; a folder of its own, as scripts/ itself would hide
+# the packages of the same names.
+sys.path.append(str(pathlib.Path(__file__).parents[1] / 'shared'))
 
 from absl import flags
 import command_line
