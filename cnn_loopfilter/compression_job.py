@@ -10,6 +10,7 @@ command goes on where it was stopped.
 
 from collections.abc import Callable
 from collections.abc import Mapping
+from collections.abc import Sequence
 import dataclasses
 import pathlib
 
@@ -17,11 +18,14 @@ from cnn_loopfilter import checkpoints
 from cnn_loopfilter import compression
 from cnn_loopfilter import config as config_lib
 from cnn_loopfilter import errors
+from cnn_loopfilter import evaluation
 from cnn_loopfilter import float_filter
+from cnn_loopfilter import frames
 from cnn_loopfilter import network
 from cnn_loopfilter import optimizers
 from cnn_loopfilter import patch_scores
 from cnn_loopfilter import training
+from cnn_loopfilter.codec import base
 
 CONTROLS = ('magnitude', 'scratch')
 
@@ -134,6 +138,54 @@ def score(study: Study, variants: Mapping[str, float_filter.FloatFilter]
           for name, variant in variants.items()}
 
 
+def bd_rates(variants: Mapping[str, float_filter.FloatFilter],
+             sequences: Sequence[frames.Sequence], codec: base.Codec,
+             qps: Sequence[int],
+             on_point: Callable[[int, int, str], None] = lambda *_: None
+             ) -> dict[str, tuple[float | None, ...]]:
+  """Codes pictures and compares every variant with the codec's own filters.
+
+  Args:
+    variants: by name.
+    sequences: what to code.
+    codec: with filters of its own.
+    qps: at which it codes, four or more.
+    on_point: told (done, total, name) after each sequence and QP.
+
+  Returns:
+    For each variant, and for 'none', the mean BD-rate in percent of each
+    component against the codec's own filters.
+  """
+  results = evaluation.evaluate(
+      sequences, codec, qps,
+      {name: network.plane_filter(one) for name, one in variants.items()},
+      on_point=on_point)
+  return {row.state: row.percent
+          for row in evaluation.bd_rates(results, evaluation.ANCHOR)
+          if row.name == evaluation.AVERAGE}
+
+
+def format_overview(study: Study,
+                    variants: Mapping[str, float_filter.FloatFilter],
+                    scores: Mapping[str, Gains],
+                    rates: Mapping[str, tuple[float | None, ...]]) -> str:
+  """Writes a line for each variant: MACs, mean gain, BD-rates if any."""
+  width = max(map(len, variants))
+  lines = [f'{"":{width}}  MACs/sample    kept  gain dB'
+           + ('   BD-rate % Y        U        V' if rates else '')]
+  for name, variant in variants.items():
+    macs = variant.macs_per_sample
+    line = (f'{name:{width}}  {macs:11d}  '
+            f'{macs / study.source.macs_per_sample:6.1%}  '
+            f'{patch_scores.mean_gain(scores[name]):+7.3f}')
+    if rates:
+      line += '     ' + ''.join(
+          '        -' if value is None else f'{value:+9.2f}'
+          for value in rates[name])
+    lines.append(line)
+  return '\n'.join(lines)
+
+
 def format_scores(scores: Mapping[str, Gains]) -> str:
   """Writes PSNR gains in dB as text: a line for each class, then the mean."""
   first = next(iter(scores.values()))
@@ -150,8 +202,9 @@ def format_scores(scores: Mapping[str, Gains]) -> str:
 
 
 def summary(study: Study, variants: Mapping[str, float_filter.FloatFilter],
-            scores: Mapping[str, Gains]) -> dict:
-  """Returns all numbers as JSON-able: widths, layer tables, PSNR gains."""
+            scores: Mapping[str, Gains],
+            rates: Mapping[str, tuple[float | None, ...]]) -> dict:
+  """Returns all numbers as JSON-able: widths, layers, PSNR, BD-rates."""
   return {name: {
       'filters': list(variant.widths),
       'macs_per_sample': variant.macs_per_sample,
@@ -160,4 +213,5 @@ def summary(study: Study, variants: Mapping[str, float_filter.FloatFilter],
                   for (component, qp), gain in scores.get(name, {}).items()},
       'mean_gain_db': (patch_scores.mean_gain(scores[name])
                        if name in scores else None),
+      'bd_rate_percent': list(rates[name]) if name in rates else None,
   } for name, variant in variants.items()}

@@ -187,3 +187,18 @@ def apply(source: float_filter.FloatFilter) -> Callable:
     return samples(reconstruction, x * source.residual_scale, source.depth)
 
   return lambda plane, qp: run(tf.cast(plane, tf.int32), tf.cast(qp, tf.int32))
+
+
+def plane_filter(source: float_filter.FloatFilter
+                 ) -> Callable[[np.ndarray, int], np.ndarray]:
+  """Makes `apply` take one plane [height, width] and its QP.
+
+  Returns:
+    Function of (plane, qp) that keeps the plane's shape and type.
+  """
+  run = apply(source)
+
+  def filter_plane(plane, qp):
+    batch = plane[None, :, :, None].astype(np.int32)
+    return run(batch, [qp]).numpy()[0, :, :, 0].astype(plane.dtype)
+  return filter_plane

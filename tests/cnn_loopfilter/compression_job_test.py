@@ -2,12 +2,15 @@ import dataclasses
 
 import numpy as np
 import pytest
+from skimage import data
 
 from cnn_loopfilter import checkpoints
 from cnn_loopfilter import compression_job
 from cnn_loopfilter import errors
 from cnn_loopfilter import float_filter
+from cnn_loopfilter import pictures
 from cnn_loopfilter import training
+from cnn_loopfilter.codec import x265
 from tests.cnn_loopfilter import patch_batches
 
 
@@ -100,7 +103,33 @@ def test_scores_of_all_variants_stand_side_by_side(compressed):
   assert lines[0].split() == ['component', 'QP', *variants]
   assert len(lines) == 2 + len(scores['before'])
   assert lines[-1].split()[0] == 'mean'
-  found = compression_job.summary(study, variants, scores)
+  rates = {'compressed': (-1.5, None, -3.0)}
+  found = compression_job.summary(study, variants, scores, rates)
+  assert found['compressed']['bd_rate_percent'] == [-1.5, None, -3.0]
   assert found['compressed']['filters'] == list(tuned.widths)
   assert found['compressed']['layers'][-1]['macs'] == [
       study.source.macs_per_sample, tuned.macs_per_sample]
+
+
+def test_overview_has_a_line_for_each_variant(compressed):
+  study, pruned, _, _ = compressed
+  variants = {'before': study.source, 'pruned': pruned}
+  scores = compression_job.score(study, variants)
+  rates = {'before': (-7.25, -8.0, None), 'pruned': (1.0, 2.0, 3.0)}
+  lines = compression_job.format_overview(study, variants, scores,
+                                          rates).splitlines()
+  assert lines[1].split()[:3] == ['before', '1170', '100.0%']
+  assert lines[1].split()[-3:] == ['-7.25', '-8.00', '-']
+  assert lines[2].split()[-3:] == ['+1.00', '+2.00', '+3.00']
+
+
+def test_bd_rate_of_a_filter_that_changes_nothing_is_that_of_none(source):
+  idle = dataclasses.replace(source, layers=(
+      *source.layers[:-1], dataclasses.replace(
+          source.layers[-1], kernel=0 * source.layers[-1].kernel,
+          bias=0 * source.layers[-1].bias)))
+  picture = pictures.from_array('astronaut', data.astronaut()[:96, 160:288])
+  rates = compression_job.bd_rates({'idle': idle}, [picture], x265.X265(),
+                                   (22, 27, 32, 37))
+  assert rates['idle'] == rates['none']
+  assert rates['none'][0] > 0
