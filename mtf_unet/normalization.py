@@ -213,15 +213,20 @@ class NormalizeGradientOperation(mtf.Operation):
           lambda *arguments: _through_activation(*arguments, settings),
           dy, x, scale, offset, *constants, *mask)
     gammas = mesh_impl.slicewise(lambda g, one: g * one, gamma, constants[1])
+    axes = _statistics_axes(mesh_impl, shape, settings)
+    # Where a block holds all of a statistic, the kernel's own gradient does
+    # everything in one call. On a GPU that call wants the inverse deviation.
+    whole = not self._frozen and not axes and not any(
+        'gpu' in device.lower() for device in mesh_impl.devices)
     dx, dgamma, dbeta = mesh_impl.slicewise(
         lambda g, x, *rest: _each_sample(
-            lambda *arguments: _frozen_gradient(*arguments, settings),
+            lambda *arguments: _local_gradient(
+                *arguments, settings, through_statistics=whole),
             settings.per_sample, [g, x], rest),
         g, x, gammas, mean, variance)
-    axes = _statistics_axes(mesh_impl, shape, settings)
     dgamma = mesh_impl.allreduce(dgamma, axes, 'SUM')
     dbeta = mesh_impl.allreduce(dbeta, axes, 'SUM')
-    if not self._frozen:
+    if not self._frozen and not whole:
       dx = self._through_statistics(mesh_impl, dx, x, gammas, mean, variance,
                                     dgamma, dbeta, constants)
     if settings.per_sample:
@@ -265,12 +270,13 @@ def _through_activation(dy, x, scale, offset, zero, one, *rest):
                                   alpha=settings.slope)
 
 
-def _frozen_gradient(g, x, gamma, mean, variance, settings):
-  """dx with the statistics held, and this block's part of dgamma, dbeta."""
+def _local_gradient(g, x, gamma, mean, variance, settings, *,
+                    through_statistics):
+  """dx, with the statistics held or not, and this block's dgamma, dbeta."""
   result = tf.raw_ops.FusedBatchNormGradV3(
       y_backprop=g, x=x, scale=gamma, reserve_space_1=mean,
       reserve_space_2=variance, reserve_space_3=[], epsilon=settings.epsilon,
-      is_training=False, data_format=_format(x))
+      is_training=through_statistics, data_format=_format(x))
   return result.x_backprop, result.scale_backprop, result.offset_backprop
 
 
