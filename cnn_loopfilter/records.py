@@ -137,7 +137,7 @@ def training_dataset(folder: str | pathlib.Path, *, batch_size: int, seed: int,
         tf.range(len(paths)), key)[place]
     records = tf.data.TFRecordDataset(tf.constant(paths)[shard]).batch(
         per_shard + 1)
-    content = parse(tf.data.experimental.get_single_element(records.take(1)))
+    content = parse(records.take(1).get_single_element())
     order = tf.random.experimental.stateless_shuffle(
         tf.range(tf.shape(content['qp'])[0]),
         tf.random.experimental.stateless_fold_in(key, shard))[:per_shard]
@@ -152,7 +152,7 @@ def training_dataset(folder: str | pathlib.Path, *, batch_size: int, seed: int,
   dataset = dataset.map(
       lambda step, batch: _scale(
           _augment(batch, _key(seed + 1, step)) if augment else batch,
-          index['depth']), deterministic=True)
+          index['depth']))
   return dataset.prefetch(4)
 
 
