@@ -1,8 +1,8 @@
 """Compresses a trained filter and trains the controls beside it.
 
-  trained filter -> prune -> fine-tune                     (compressed)
-  trained filter -> prune by kernel magnitude -> fine-tune (magnitude)
-  widths of the compressed one -> train from scratch       (scratch)
+  trained filter -> prune -> fine-tune                        (compressed)
+  trained filter -> prune by another importance -> fine-tune  (its name)
+  widths of the compressed one -> train from scratch          (scratch)
 
 Every training is the ordinary job in a folder of its own, so that the same
 command goes on where it was stopped.
@@ -27,7 +27,8 @@ from cnn_loopfilter import patch_scores
 from cnn_loopfilter import training
 from cnn_loopfilter.codec import base
 
-CONTROLS = ('magnitude', 'scratch')
+# Filters pruned by another importance, and the same widths from scratch.
+CONTROLS = ('scale', 'contribution', 'magnitude', 'scratch')
 
 Gains = Mapping[tuple[str, int], patch_scores.Gain]
 

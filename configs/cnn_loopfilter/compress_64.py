@@ -3,11 +3,15 @@
   python scripts/cnn_loopfilter/compress.py \
       --config=configs/cnn_loopfilter/compress_64.py --filter=FILTER.npz \
       --data_dir=PATCHES --eval_dir=HELD_OUT --output_dir=FOLDER \
-      --controls=magnitude,scratch
+      --controls=scale,magnitude,scratch
 
-FILTER.npz comes from filter_64.py. 5,000 steps of fine-tuning take about 10
-minutes on two quick cores, the control from scratch as long as the training
-of FILTER.npz and the fine-tuning together, at half the MACs.
+FILTER.npz comes from filter_64.py. Ranked by what a filter adds to the next
+layer, not by its scale alone as in the paper: of 0.73 dB that the network
+gained after 1,000 steps of training, 0.26 dB were left at half of the MACs
+without fine-tuning, 0.09 dB by scales and 0.18 dB by magnitudes. 5,000 steps
+of fine-tuning take about 10 minutes on two quick cores, the control from
+scratch as long as the training of FILTER.npz and the fine-tuning together, at
+half the MACs.
 """
 
 import ml_collections
@@ -32,7 +36,7 @@ def get_config() -> ml_collections.ConfigDict:
       },
       'compression': {
           'keep_macs': 0.5,
-          'importance': 'scale',
+          'importance': 'contribution',
           'minimum_width': 8,
       },
   })

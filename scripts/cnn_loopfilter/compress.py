@@ -51,7 +51,8 @@ _DATA_DIR = flags.DEFINE_string('data_dir', None, 'Patches to train on.')
 _EVAL_DIR = flags.DEFINE_string('eval_dir', None, 'Held-out patches.')
 _OUTPUT_DIR = flags.DEFINE_string('output_dir', None, 'Folder for results.')
 _CONTROLS = flags.DEFINE_list(
-    'controls', [], 'Of magnitude, scratch: trained beside it to compare.')
+    'controls', [], 'Trained beside it to compare: other importances '
+    '(scale, contribution, magnitude), scratch (the same widths).')
 _INPUT = flags.DEFINE_string(
     'input', '', 'Pictures or videos for BD-rates; see prepare_frames.py.')
 _EVERY = flags.DEFINE_integer(
@@ -90,11 +91,12 @@ def _variants(study: compression_job.Study
   importance = study.config.compression.importance
   pruned, tuned = compression_job.compress(study, importance, 'compressed')
   found = {'before': study.source, 'pruned': pruned, 'compressed': tuned}
-  if 'magnitude' in _CONTROLS.value:
-    pruned, tuned = compression_job.compress(study, 'magnitude', 'magnitude')
-    found |= {'magnitude pruned': pruned, 'magnitude': tuned}
-  if 'scratch' in _CONTROLS.value:
-    found['scratch'] = compression_job.from_scratch(study, found['compressed'])
+  for control in _CONTROLS.value:
+    if control == 'scratch':
+      found[control] = compression_job.from_scratch(study, found['compressed'])
+    else:
+      pruned, tuned = compression_job.compress(study, control, control)
+      found |= {f'{control} pruned': pruned, control: tuned}
   return found
 
 

@@ -88,7 +88,7 @@ def test_all_variants_stand_in_table_and_report(work):
 
 
 @pytest.mark.parametrize('flag, words', [
-    ('--controls=luck', 'expected some of magnitude, scratch'),
+    ('--controls=luck', 'contribution, magnitude, scratch'),
     ('--filter=/nowhere.npz', '/nowhere.npz'),
     ('--config.compression.keep_macs=0.01', 'compression.keep_macs'),
 ], ids=['control', 'filter', 'target'])
