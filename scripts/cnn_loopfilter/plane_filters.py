@@ -47,7 +47,7 @@ def load(words: Sequence[str], sequences: Sequence[frames_lib.Sequence]
 def _exported(path):
   from cnn_loopfilter import runtime
   loaded = runtime.load(path)
-  return loaded.filter_plane, loaded.filter.depth
+  return loaded.filter_plane, loaded.depth
 
 
 def _float(path):
