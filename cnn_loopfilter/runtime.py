@@ -21,7 +21,12 @@ BACKENDS = ('auto', 'numpy', 'int32', 'fast')
 
 
 class Runtime(typing.Protocol):
-  """What every runtime offers."""
+  """What every runtime offers.
+
+  Attributes:
+    depth: bits of the samples that the filter was made for.
+  """
+  depth: int
 
   def filter_batch(self, reconstruction: np.ndarray,
                    qp: np.ndarray) -> np.ndarray:
@@ -76,7 +81,7 @@ class Reference:
   """
 
   def __init__(self, filter_: integer_graph.IntegerFilter):
-    self.filter = filter_
+    self.filter, self.depth = filter_, filter_.depth
 
   def residual(self, reconstruction: np.ndarray,
                qp: np.ndarray) -> np.ndarray:

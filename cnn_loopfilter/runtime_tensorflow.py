@@ -174,7 +174,7 @@ class TensorFlowRuntime:
   def __init__(self, filter_: integer_graph.IntegerFilter, *, fast: bool,
                jit_compile: bool | None = None,
                tile_samples: int = _TILE_SAMPLES):
-    self.filter, self.fast = filter_, fast
+    self.filter, self.depth, self.fast = filter_, filter_.depth, fast
     self._run = function(filter_, fast=fast, jit_compile=jit_compile)
     self._tile_samples = tile_samples
 

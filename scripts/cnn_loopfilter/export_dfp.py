@@ -1,0 +1,123 @@
+"""Quantizes a trained filter and writes the folder that decoders load.
+
+  python scripts/cnn_loopfilter/export_dfp.py \
+      --config=configs/cnn_loopfilter/filter_64.py --input=FILTER.npz \
+      --records=PATCHES --output=FOLDER --fine_tune_steps=2000
+
+FILTER.npz is what train.py --mode=export writes, PATCHES what
+prepare_frames.py writes (the training's, not the ones that results are
+measured on). Bit widths: --config.quantization.output_bits=16. Fine-tuning
+that was stopped goes on where it was; its checkpoints stay in
+FOLDER.fine_tuning.
+"""
+
+import os
+
+# Before TensorFlow is imported: oneDNN's convolutions are faster.
+os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '1')
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+
+import functools
+import pathlib
+import sys
+
+# What all scripts share; a folder of its own, as scripts/ itself would hide
+# the packages of the same names.
+sys.path.append(str(pathlib.Path(__file__).parents[1] / 'shared'))
+
+from absl import flags
+import command_line
+import item_progress
+
+from cnn_loopfilter import config as config_lib
+from cnn_loopfilter import errors
+from cnn_loopfilter import export
+from cnn_loopfilter import fine_tuning
+from cnn_loopfilter import float_filter
+from cnn_loopfilter import quantizer
+from cnn_loopfilter import records
+
+_CONFIG = command_line.define_config(config_lib.Config)
+_INPUT = flags.DEFINE_string('input', None, 'Float filter (.npz).')
+_RECORDS = flags.DEFINE_string('records', None, 'Patches to calibrate on.')
+_OUTPUT = flags.DEFINE_string('output', None, 'Folder to write.')
+_PATCHES = flags.DEFINE_integer(
+    'patches', 256, 'Patches that the lengths are searched on.', lower_bound=1)
+_SWEEPS = flags.DEFINE_integer(
+    'sweeps', 2, 'Times the search goes through the layers; 0: none.',
+    lower_bound=0)
+_STEPS = flags.DEFINE_integer(
+    'fine_tune_steps', 0, 'Steps of training through the quantizer.',
+    lower_bound=0)
+_RATE = flags.DEFINE_float(
+    'fine_tune_learning_rate', 1e-4, 'Its learning rate at the start.',
+    lower_bound=0.0)
+_SEED = 20000  # Other patches than the training begins with.
+flags.mark_flags_as_required(['input', 'records', 'output'])
+
+
+def _choose(source, config, calibration):
+  """Chooses the lengths; returns them with the judge."""
+  judge = quantizer.Judge(source, config, calibration)
+  lengths = quantizer.best_start(judge, source, config, calibration)
+  print(f'The float filter gains {judge.gain_db():.4f} dB on '
+        f'{len(calibration.qp)} patches; the first lengths lose '
+        f'{judge.loss_db(lengths):.4f} dB of it', flush=True)
+  if _SWEEPS.value:
+    lengths, loss = quantizer.search(
+        judge, source, config, lengths, sweeps=_SWEEPS.value,
+        on_layer=item_progress.ItemProgress('layer'))
+    print(f'The lengths found lose {loss:.4f} dB', flush=True)
+  return lengths
+
+
+def _fine_tune(source, config, lengths, calibration):
+  """Trains through the quantizer; says what it changed."""
+  patches = functools.partial(
+      _batches, config.training.batch_size, config.training.seed + _SEED)
+  tuned = fine_tuning.fine_tune(
+      source, config.quantization, lengths, patches,
+      fine_tuning.FineTuning(_STEPS.value, _RATE.value,
+                             config.optimizer.clip_norm or 1e9),
+      _OUTPUT.value.rstrip('/') + '.fine_tuning',
+      on_step=item_progress.ItemProgress('step'))
+  judge = quantizer.Judge(source, config.quantization, calibration)
+  after = quantizer.Judge(tuned, config.quantization, calibration)
+  # Both against the float filter that all began with.
+  loss = judge.gain_db() - after.gain_db() + after.loss_db(lengths)
+  print(f'After fine-tuning they lose {loss:.4f} dB', flush=True)
+  return tuned
+
+
+def _batches(batch_size, seed, start_step):
+  return records.training_dataset(
+      _RECORDS.value, batch_size=batch_size, seed=seed,
+      start_step=start_step, augment=True)
+
+
+def main() -> None:
+  """Exports one filter."""
+  if os.path.exists(_OUTPUT.value):
+    raise errors.InputError(f'--output: {_OUTPUT.value} exists already, '
+                            'expected the name of a new folder')
+  config = config_lib.from_mapping(_CONFIG.value)
+  source = float_filter.load(_INPUT.value)
+  depth = records.read_index(_RECORDS.value)['depth']
+  if depth != source.depth:
+    raise errors.InputError(f'--records: patches of {depth} bits, expected '
+                            f'{source.depth} as the filter was trained on')
+  batches = _batches(config.training.batch_size, _SEED, 0)
+  calibration = quantizer.from_batches(
+      batches.as_numpy_iterator(), _PATCHES.value, depth)
+  lengths = _choose(source, config.quantization, calibration)
+  if _STEPS.value:
+    source = _fine_tune(source, config, lengths, calibration)
+  filter_ = quantizer.to_integers(source, config.quantization, lengths)
+  export.save(filter_, _OUTPUT.value)
+  print(export.format_table(filter_))
+  print(f'{filter_.macs_per_sample} MACs a sample. Written to '
+        f'{_OUTPUT.value}')
+
+
+if __name__ == '__main__':
+  command_line.run(main)
