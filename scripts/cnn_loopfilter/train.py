@@ -27,13 +27,13 @@ sys.path.append(str(pathlib.Path(__file__).parents[1] / 'shared'))
 
 from absl import flags
 import command_line
+import optimizer_factories
 import tensorflow as tf
 import tqdm
 
 from cnn_loopfilter import checkpoints
 from cnn_loopfilter import config as config_lib
 from cnn_loopfilter import errors
-from cnn_loopfilter import optimizers
 from cnn_loopfilter import patch_scores
 from cnn_loopfilter import records
 from cnn_loopfilter import training
@@ -59,16 +59,6 @@ _NEEDED = {'train': ['data_dir'], 'eval': ['eval_dir'],
 _EVALUATION_BATCH = 32
 
 
-def _lamb(learning_rate, config):
-  """LAMB, from the package next door."""
-  from lamb import estimator
-  # Scales, offsets and the one bias are neither decayed nor adapted.
-  return estimator.LambOptimizer(
-      learning_rate, config.beta_1, config.beta_2, config.epsilon,
-      config.weight_decay,
-      exclude_from_weight_decay=['gamma', 'beta', 'bias'])
-
-
 def _job() -> training.Job:
   cluster = None
   if _USE_TPU.value:
@@ -78,7 +68,7 @@ def _job() -> training.Job:
         _TPU_NAME.value, zone=_TPU_ZONE.value, project=_GCP_PROJECT.value)
   return training.Job(
       config_lib.from_mapping(_CONFIG.value), _MODEL_DIR.value,
-      factories={**optimizers.BUILT_IN, 'lamb': _lamb}, report=_report,
+      factories=optimizer_factories.FACTORIES, report=_report,
       use_tpu=_USE_TPU.value, cluster=cluster)
 
 
