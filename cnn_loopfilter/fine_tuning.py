@@ -24,7 +24,6 @@ from cnn_loopfilter import quantizer
 # Makes the endless batches of the training from a step on.
 Patches = Callable[[int], tf.data.Dataset]
 _CLASS_BATCHES = 64
-_SAVE_EVERY = 500
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,10 +34,12 @@ class FineTuning:
     steps: of the training; the rate falls to 0 along a cosine.
     learning_rate: of Adam, at the start.
     clip_norm: gradients are scaled to this global norm when above it.
+    save_every: steps between checkpoints.
   """
   steps: int
   learning_rate: float = 1e-4
   clip_norm: float = 1.0
+  save_every: int = 500
 
 
 def straight_through(x: tf.Tensor, bits: int, fl: int) -> tf.Tensor:
@@ -152,7 +153,7 @@ def fine_tune(source: float_filter.FloatFilter,
   for done, batch in zip(range(start + 1, settings.steps + 1),
                          patches(start)):
     loss = step(batch)
-    if done % _SAVE_EVERY == 0 or done == settings.steps:
+    if done % settings.save_every == 0 or done == settings.steps:
       manager.save(done)
     if on_step is not None:
       on_step(done, settings.steps, f'loss {float(loss):.5f}')

@@ -30,6 +30,7 @@ import command_line
 import item_progress
 
 from cnn_loopfilter import config as config_lib
+from cnn_loopfilter import equalization
 from cnn_loopfilter import errors
 from cnn_loopfilter import export
 from cnn_loopfilter import fine_tuning
@@ -43,6 +44,8 @@ _RECORDS = flags.DEFINE_string('records', None, 'Patches to calibrate on.')
 _OUTPUT = flags.DEFINE_string('output', None, 'Folder to write.')
 _PATCHES = flags.DEFINE_integer(
     'patches', 256, 'Patches that the lengths are searched on.', lower_bound=1)
+_EQUALIZE = flags.DEFINE_bool(
+    'equalize', True, 'First even out the channels, which costs nothing.')
 _SWEEPS = flags.DEFINE_integer(
     'sweeps', 2, 'Times the search goes through the layers; 0: none.',
     lower_bound=0)
@@ -106,6 +109,8 @@ def main() -> None:
   if depth != source.depth:
     raise errors.InputError(f'--records: patches of {depth} bits, expected '
                             f'{source.depth} as the filter was trained on')
+  if _EQUALIZE.value:
+    source = equalization.equalized(source)
   batches = _batches(config.training.batch_size, _SEED, 0)
   calibration = quantizer.from_batches(
       batches.as_numpy_iterator(), _PATCHES.value, depth)

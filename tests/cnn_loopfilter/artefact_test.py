@@ -1,0 +1,158 @@
+import dataclasses
+import hashlib
+import io
+import json
+import zipfile
+
+import numpy as np
+import pytest
+
+from cnn_loopfilter import artefact
+from cnn_loopfilter import errors
+from tests.cnn_loopfilter import integer_filters
+
+
+@pytest.fixture
+def folder(tmp_path):
+  artefact.save(integer_filters.random_filter(with_vector=True), tmp_path)
+  return tmp_path
+
+
+def _forge(folder, content):
+  """Replaces filter.npz and puts its checksum right."""
+  (folder / 'filter.npz').write_bytes(content)
+  _tell(folder, sha256={'filter.npz': hashlib.sha256(content).hexdigest()})
+
+
+def _tell(folder, **changes):
+  told = json.loads((folder / 'filter.json').read_text())
+  (folder / 'filter.json').write_text(json.dumps(told | changes))
+
+
+def _npz(folder, **changes):
+  arrays = dict(np.load(folder / 'filter.npz', allow_pickle=False)) | changes
+  content = io.BytesIO()
+  np.savez(content, **arrays)
+  return content.getvalue()
+
+
+def test_what_was_saved_is_loaded(folder):
+  saved = integer_filters.random_filter(with_vector=True)
+  loaded = artefact.load(folder)
+  assert loaded.depth == saved.depth
+  assert loaded.description == {'seed': 0}
+  for a, b in zip(saved.layers, loaded.layers):
+    for x, y in zip(dataclasses.astuple(a), dataclasses.astuple(b)):
+      np.testing.assert_array_equal(x, y)
+  np.testing.assert_array_equal(saved.vector.filtered, loaded.vector.filtered)
+
+
+def test_saving_twice_gives_the_same_bytes(folder, tmp_path_factory):
+  other = tmp_path_factory.mktemp('other')
+  artefact.save(artefact.load(folder), other)
+  for name in ('filter.npz', 'filter.json'):
+    assert (other / name).read_bytes() == (folder / name).read_bytes()
+
+
+def test_arrays_are_as_small_as_their_bits(folder):
+  arrays = np.load(folder / 'filter.npz', allow_pickle=False)
+  assert arrays['weights_0'].dtype == np.int8
+  assert arrays['biases_0'].dtype == np.int16
+
+
+def test_damaged_file_is_refused(folder):
+  content = bytearray((folder / 'filter.npz').read_bytes())
+  content[200] ^= 1
+  (folder / 'filter.npz').write_bytes(content)
+  with pytest.raises(errors.InputError, match='checksum differs'):
+    artefact.load(folder)
+
+
+def test_changed_saved_model_is_refused(tmp_path):
+  (tmp_path / 'saved_model.pb').write_bytes(b'graph')
+  artefact.save(integer_filters.random_filter(), tmp_path,
+                others=['saved_model.pb'])
+  artefact.load(tmp_path)
+  (tmp_path / 'saved_model.pb').write_bytes(b'grapH')
+  with pytest.raises(errors.InputError, match='saved_model.pb: its checksum'):
+    artefact.load(tmp_path)
+  # A decoder without TensorFlow may leave it out.
+  (tmp_path / 'saved_model.pb').unlink()
+  artefact.load(tmp_path)
+
+
+@pytest.mark.parametrize(('changes', 'message'), [
+    ({'version': 2}, 'got version 2, expected 1'),
+    ({'format': 'other'}, 'expected "format"'),
+    ({'depth': 10}, 'different filters'),
+    ({'description': []}, 'expected "description"'),
+    ({'sha256': {'filter.npz': '', '../x': ''}}, 'checksum|inside'),
+], ids=['version', 'format', 'depth', 'description', 'outside'])
+def test_json_that_does_not_fit_is_refused(folder, changes, message):
+  _tell(folder, **changes)
+  with pytest.raises(errors.InputError, match=message):
+    artefact.load(folder)
+
+
+def test_missing_and_broken_json_are_refused(folder, tmp_path):
+  (folder / 'filter.json').write_text('{')
+  with pytest.raises(errors.InputError, match='not JSON'):
+    artefact.load(folder)
+  with pytest.raises(errors.InputError, match='no such file'):
+    artefact.load(tmp_path / 'none')
+
+
+def test_truncated_npz_is_refused(folder):
+  _forge(folder, (folder / 'filter.npz').read_bytes()[:-400])
+  with pytest.raises(errors.InputError, match='filter.npz'):
+    artefact.load(folder)
+
+
+@pytest.mark.parametrize(('changes', 'message'), [
+    ({'version': np.int32(7)}, 'got version 7'),
+    ({'depth': np.int32(3)}, 'depth: got 3'),
+    ({'formats': np.zeros([3, 2], np.int32)}, 'formats: got'),
+    ({'weights_0': np.zeros([3, 3, 2, 5], np.int8)}, 'layer'),
+    ({'weights_0': np.zeros([3, 3, 2, 12])}, 'expected integers'),
+    ({'vector_qp': np.array(['x'])}, 'expected integers'),
+], ids=['version', 'depth', 'formats', 'shape', 'float', 'text'])
+def test_npz_that_does_not_fit_is_refused(folder, changes, message):
+  _forge(folder, _npz(folder, **changes))
+  with pytest.raises(errors.InputError, match=message):
+    artefact.load(folder)
+
+
+def test_missing_array_is_refused(folder):
+  content = io.BytesIO()
+  with zipfile.ZipFile(folder / 'filter.npz') as source, zipfile.ZipFile(
+      content, 'w') as target:
+    for info in source.infolist():
+      if info.filename != 'biases_1.npy':
+        target.writestr(info, source.read(info))
+  _forge(folder, content.getvalue())
+  with pytest.raises(errors.InputError, match='biases_1'):
+    artefact.load(folder)
+
+
+def test_huge_header_takes_no_memory(folder):
+  header = io.BytesIO()
+  np.lib.format.write_array_header_1_0(header, {
+      'descr': '<i4', 'fortran_order': False, 'shape': (2 ** 40,)})
+  content = io.BytesIO()
+  with zipfile.ZipFile(folder / 'filter.npz') as source, zipfile.ZipFile(
+      content, 'w') as target:
+    for info in source.infolist():
+      forged = info.filename == 'formats.npy'
+      target.writestr(info.filename, header.getvalue() if forged
+                      else source.read(info))
+  _forge(folder, content.getvalue())
+  with pytest.raises(errors.InputError, match='do not fit'):
+    artefact.load(folder)
+
+
+def test_pickled_array_is_refused(folder):
+  content = io.BytesIO()
+  np.savez(content, version=np.array([{}], object))
+  _forge(folder, content.getvalue())
+  with pytest.raises(errors.InputError, match='expected integers'):
+    artefact.load(folder)
