@@ -4,7 +4,7 @@ The fast runtime convolves float32 tensors whose values are integers. That is
 exact, in whatever order the products are summed, as long as no partial sum
 leaves 24 bits, and this is proven for each layer from its weights. Where the
 proof fails, the activations are split into high and low bits, so that it holds
-for each half, and the halves are joined in int32.
+for each half; the halves are joined without rounding, or in int32.
 """
 
 import math
@@ -17,9 +17,9 @@ from cnn_loopfilter import integer_graph
 
 # Largest integer below which float32 holds every integer.
 _EXACT = 2 ** 24
-# Samples of a tile with its margins: 64 channels of them take 16 MB, which
+# Samples of a tile with its margins: 64 channels of them take 32 MB, which
 # bounds the memory and stays near the processor.
-_TILE_SAMPLES = 2 ** 16
+_TILE_SAMPLES = 2 ** 17
 
 
 def split_bits(layer: integer_graph.Layer, step: integer_graph.Step
@@ -32,8 +32,7 @@ def split_bits(layer: integer_graph.Layer, step: integer_graph.Step
   """
   if step.sum_bound.max() <= _EXACT:
     return 0
-  weights = np.abs(layer.weights.astype(np.int64))
-  magnitude = int(weights.sum(axis=(0, 1, 2)).max())
+  magnitude = _largest_row(layer)
   largest = int(step.input_max.max())
   if largest >= _EXACT:
     return None
@@ -41,6 +40,11 @@ def split_bits(layer: integer_graph.Layer, step: integer_graph.Step
     if magnitude * max(2 ** k - 1, (largest >> k) + 1) <= _EXACT:
       return k
   return None
+
+
+def _largest_row(layer):
+  """The largest sum of magnitudes of one output's weights."""
+  return int(np.abs(layer.weights.astype(np.int64)).sum(axis=(0, 1, 2)).max())
 
 
 def _rounding_shift(x, shift):
@@ -94,14 +98,41 @@ def _float_layer(x, layer, step):
 
 
 def _split_layer(x, layer, step, bits):
-  """One layer on integers in float32, high and low bits apart."""
-  high = tf.floor(x * 2.0 ** -bits)
-  low = x - high * 2.0 ** bits
-  kernel = layer.weights.astype(np.float32)
-  high, low = (tf.cast(tf.nn.conv2d(part, kernel, 1, 'SAME'), tf.int32)
-               for part in (high, low))
-  total = _finish(_left(high, bits) + low, layer, step)
-  return tf.cast(total, tf.float32)
+  """One layer on integers in float32, high and low bits apart.
+
+  Both halves come out divided by 2^output_shift. Half of the high one, H,
+  rounds to n; then H - 2n and the low half L add up without rounding, and
+
+    round(H + L) = 2n + round((H - 2n) + L),
+
+  with halves going to even on both sides, as 2n is even itself.
+  """
+  scaled = x * 2.0 ** -bits
+  high = tf.floor(scaled)
+  if not _joins_in_float(layer, step, bits):
+    kernel = layer.weights.astype(np.float32)
+    parts = high, x - high * 2.0 ** bits
+    high, low = (tf.cast(tf.nn.conv2d(part, kernel, 1, 'SAME'), tf.int32)
+                 for part in parts)
+    return tf.cast(_finish(_left(high, bits) + low, layer, step), tf.float32)
+  kernel = np.ldexp(layer.weights.astype(np.float32),
+                    bits + step.accumulator_shift - step.output_shift)
+  biases = np.ldexp(layer.biases.astype(np.float32),
+                    step.bias_shift - step.output_shift)
+  low = tf.nn.bias_add(tf.nn.conv2d(scaled - high, kernel, 1, 'SAME'), biases)
+  high = tf.nn.conv2d(high, kernel, 1, 'SAME')
+  even = tf.round(high * 0.5) * 2.0
+  return tf.clip_by_value(even + tf.round(high - even + low),
+                          float(step.low), float(step.high))
+
+
+def _joins_in_float(layer, step, bits):
+  """Says whether (H - 2n) + L fits 24 bits, and H / 2^output_shift too."""
+  if step.output_shift < 8:
+    return False
+  low = _largest_row(layer) * (2 ** bits - 1) << step.accumulator_shift
+  bias = int(np.abs(layer.biases.astype(np.int64)).max()) << step.bias_shift
+  return low + bias + 2 ** step.output_shift <= _EXACT
 
 
 def residual(filter_: integer_graph.IntegerFilter, reconstruction: tf.Tensor,
