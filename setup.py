@@ -73,7 +73,8 @@ setuptools.setup(
     python_requires='>=3.11',
     packages=setuptools.find_packages(
         include=['mtf_unet*', 'lamb*', 'cnn_loopfilter*']),
-    package_data={'lamb': ['py.typed']},
+    package_data={'lamb': ['py.typed'],
+                  'cnn_loopfilter': ['pretrained/*/*']},
     install_requires=['numpy'],
     extras_require=EXTRAS,
     classifiers=[

@@ -7,6 +7,8 @@
    part, beside two intensity thresholds fitted on the same training voxels.
 2. LAMB: full-batch training on scikit-learn's handwritten digits, LAMB against
    Adam and momentum.
+3. Loop filter: photographs in scikit-image, coded by x265 at four QPs; the
+   shipped integer filter beside x265's own filters.
 
 Every step is the command that a user would type, and is printed as such.
 """
@@ -20,7 +22,10 @@ import time
 
 from absl import app
 from absl import flags
+from skimage import data
+from skimage import io
 
+from cnn_loopfilter import pretrained
 from mtf_unet import brain_template
 from mtf_unet import metrics
 from mtf_unet import volumes
@@ -32,6 +37,8 @@ _STEPS = flags.DEFINE_integer('steps', None,
 
 _SCRIPTS = pathlib.Path(__file__).parent
 _CONFIG = _SCRIPTS.parent / 'configs/mtf_unet/brain_template.py'
+_FILTER_CONFIG = _SCRIPTS.parent / 'configs/cnn_loopfilter/prepare.py'
+_PHOTOGRAPHS = ('astronaut', 'coffee', 'chelsea', 'rocket')
 _CASES = {brain_template.TEST_CASE: 'front part',
           brain_template.DEGRADED_CASE: 'with noise and bias field'}
 
@@ -93,6 +100,21 @@ def print_scores(model: pathlib.Path, thresholds: dict[str, list[float]]
       print(f'{title + ", " + method:42}{dice[0]:8.3f}{dice[1]:8.3f}')
 
 
+def filter_photographs(folder: pathlib.Path) -> None:
+  """Codes photographs and measures the shipped filter on them."""
+  for name in _PHOTOGRAPHS:
+    photograph = getattr(data, name)()
+    # 4:2:0 halves both sides.
+    height, width = (n // 2 * 2 for n in photograph.shape[:2])
+    (folder / 'photographs').mkdir(parents=True, exist_ok=True)
+    io.imsave(folder / f'photographs/{name}.png', photograph[:height, :width])
+  run_script('cnn_loopfilter/evaluate.py', f'--config={_FILTER_CONFIG}',
+             f'--input={folder / "photographs"}',
+             f'--filter=CNN={pretrained.folder()}',
+             f'--output={folder / "results"}')
+  print(f'Curves, crops  {folder}/results/pictures')
+
+
 def main(_) -> None:
   """Runs the demo from the beginning."""
   start = time.monotonic()
@@ -101,6 +123,7 @@ def main(_) -> None:
   shutil.rmtree(folder / 'unet', ignore_errors=True)
   segment_brain(folder / 'unet')
   run_script('lamb/demo_digits.py', f'--output_dir={folder / "lamb"}')
+  filter_photographs(folder / 'loopfilter')
   print(f'\nThe demo took {time.monotonic() - start:.0f} s.')
 
 
