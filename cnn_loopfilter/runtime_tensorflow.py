@@ -17,9 +17,9 @@ from cnn_loopfilter import integer_graph
 
 # Largest integer below which float32 holds every integer.
 _EXACT = 2 ** 24
-# Samples of a tile with its margins: 64 channels of them take 32 MB, which
-# bounds the memory and stays near the processor.
-_TILE_SAMPLES = 2 ** 17
+# Samples of a tile with its margins: 64 channels of them take 64 MB, which
+# bounds the memory, and computes little twice.
+_TILE_SAMPLES = 2 ** 18
 
 
 def split_bits(layer: integer_graph.Layer, step: integer_graph.Step
