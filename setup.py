@@ -37,6 +37,7 @@ EXTRAS = {
     ],
     'loopfilter': _TF215 + _DATASETS + _PICTURES + [
         'av' + _BELOW_312,
+        'dacite' + _BELOW_312,
         'bjontegaard' + _BELOW_312,
     ],
     'bert': _TF215 + _DATASETS + ['tokenizers' + _BELOW_312],
