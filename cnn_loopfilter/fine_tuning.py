@@ -39,7 +39,7 @@ class FineTuning:
   steps: int
   learning_rate: float = 1e-4
   clip_norm: float = 1.0
-  save_every: int = 500
+  save_every: int = 100
 
 
 def straight_through(x: tf.Tensor, bits: int, fl: int) -> tf.Tensor:
