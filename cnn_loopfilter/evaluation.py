@@ -131,6 +131,18 @@ def apply(plane_filter: PlaneFilter, plane: np.ndarray, qp: int,
   return filtered
 
 
+def by_qp(filters: Mapping[int, PlaneFilter]) -> PlaneFilter:
+  """Joins filters that were each trained at one QP into one.
+
+  A plane is given to the filter with the nearest QP (the lower of two), and
+  that filter is told its own QP, the only one it knows.
+  """
+  def plane_filter(plane, qp):
+    nearest = min(sorted(filters), key=lambda own: abs(own - qp))
+    return filters[nearest](plane, nearest)
+  return plane_filter
+
+
 def bd_rates(results: Sequence[SequenceResult], against: str,
              qps: Sequence[int] | None = None) -> list[Row]:
   """Computes BD-rates of every other state against one.

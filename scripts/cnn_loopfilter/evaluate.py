@@ -5,7 +5,8 @@
       --filter=float=filter.npz,dfp=EXPORTED --output=RESULTS --cache=CODINGS
 
 --filter takes float filters (.npz) and exported folders, each with NAME= before
-it where its file's name will not do. --input is that of prepare_frames.py.
+it where its file's name will not do; NAME=22:PATH+27:PATH is a filter for each
+QP, of which the nearest is taken. --input is that of prepare_frames.py.
 Written are results.md, results.json, points.csv, bd_rates.csv, and in pictures/
 the rate-distortion curves and crops.
 """

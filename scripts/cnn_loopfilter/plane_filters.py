@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 import pathlib
+import re
 
 import numpy as np
 
@@ -9,13 +10,17 @@ from cnn_loopfilter import errors
 from cnn_loopfilter import evaluation
 from cnn_loopfilter import frames as frames_lib
 
+# One filter for each QP: 22:PATH+27:PATH
+_AT_QP = re.compile(r'(\d{1,2}):(.+)')
+
 
 def load(words: Sequence[str], sequences: Sequence[frames_lib.Sequence]
          ) -> dict[str, evaluation.PlaneFilter]:
   """Loads filters that are to work on `sequences`.
 
   Args:
-    words: [NAME=]PATH each, of a float filter (.npz) or an exported folder.
+    words: [NAME=]PATH each, of a float filter (.npz) or an exported folder, or
+      NAME=QP:PATH+QP:PATH for filters that were each trained at one QP.
     sequences: their depth must be the filters'.
 
   Returns:
@@ -28,20 +33,40 @@ def load(words: Sequence[str], sequences: Sequence[frames_lib.Sequence]
   filters = {}
   for word in words:
     name, _, path = word.rpartition('=')
-    path = pathlib.Path(path)
-    name = name or path.stem
+    name = name or pathlib.Path(path).stem
     if name in filters:
       raise errors.InputError(
           f'--filter: got the name {name!r} twice, expected NAME=PATH')
-    if not path.exists():
-      raise errors.InputError(f'--filter: {path}: no such file or folder')
-    filters[name], depth = (_exported if path.is_dir() else _float)(path)
-    for sequence in sequences:
-      if sequence.format.depth != depth:
-        raise errors.InputError(
-            f'--filter: {path} is for {depth} bits, but {sequence.name} has '
-            f'{sequence.format.depth}')
+    if _AT_QP.fullmatch(path):
+      filters[name] = _one_for_each_qp(path, sequences)
+    else:
+      filters[name] = _load(path, sequences)
   return filters
+
+
+def _one_for_each_qp(words, sequences):
+  by_qp = {}
+  for word in words.split('+'):
+    found = _AT_QP.fullmatch(word)
+    if not found or int(found[1]) in by_qp:
+      raise errors.InputError(
+          f'--filter: got {word!r} in {words!r}, expected NAME=QP:PATH+QP:PATH '
+          'with each QP once')
+    by_qp[int(found[1])] = _load(found[2], sequences)
+  return evaluation.by_qp(by_qp)
+
+
+def _load(path, sequences):
+  path = pathlib.Path(path)
+  if not path.exists():
+    raise errors.InputError(f'--filter: {path}: no such file or folder')
+  plane_filter, depth = (_exported if path.is_dir() else _float)(path)
+  for sequence in sequences:
+    if sequence.format.depth != depth:
+      raise errors.InputError(
+          f'--filter: {path} is for {depth} bits, but {sequence.name} has '
+          f'{sequence.format.depth}')
+  return plane_filter
 
 
 def _exported(path):

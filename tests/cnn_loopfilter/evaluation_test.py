@@ -105,6 +105,20 @@ def test_a_filter_that_changes_the_size_is_told():
     evaluation.evaluate([], x265.X265(), (30,), {'all': lambda p, q: p})
 
 
+def test_filters_by_qp_take_the_nearest_and_are_told_its_qp():
+  told = []
+  joined = evaluation.by_qp({
+      own: lambda plane, qp, own=own: told.append((own, qp)) or plane
+      for own in (27, 22, 32)})
+  for qp in (0, 24, 25, 29, 51):
+    joined(np.zeros((2, 2)), qp)
+  assert told == [(22, 22), (22, 22), (27, 27), (27, 27), (32, 32)]
+  # 24.5 lies between: the lower one.
+  told.clear()
+  joined(np.zeros((2, 2)), 24.5)
+  assert told == [(22, 22)]
+
+
 def test_tables_and_pictures_are_written(measured, tmp_path):
   sequences, found = measured
   rows = evaluation.bd_rates(found, 'all') + evaluation.bd_rates(found, 'none')
