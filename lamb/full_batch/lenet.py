@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from lamb import errors
+
 _CHANNELS = (32, 64)
 _KERNEL = 5
 _HIDDEN = 1024
@@ -20,14 +22,25 @@ class LeNet(tf.Module):
     variables_in_order: Kernel and bias of each layer from the input on.
   """
 
-  def __init__(self, size: int = 28, seed: int = 0):
-    """Creates the variables.
+  def __init__(self, size: int = 28, seed: int = 0,
+               activation_dtype: str = 'float32'):
+    """Creates the variables, always float32.
 
     Args:
       size: Height and width of the images, a multiple of 4.
       seed: Seed of the initial weights.
+      activation_dtype: `float32` or `bfloat16`, of all layers but the last;
+        processors that multiply bfloat16 are twice as fast with it.
+
+    Raises:
+      InputError: `activation_dtype` is neither.
     """
     super().__init__(name='lenet')
+    if activation_dtype not in ('float32', 'bfloat16'):
+      raise errors.InputError(
+          f'activation_dtype: got {activation_dtype!r}, expected float32 or '
+          'bfloat16.')
+    self._dtype = tf.as_dtype(activation_dtype)
     last = (size // 4) ** 2 * _CHANNELS[1]
     shapes = {
         'conv1': (_KERNEL, _KERNEL, 1, _CHANNELS[0]),
@@ -53,18 +66,19 @@ class LeNet(tf.Module):
     Returns:
       Logits `[batch, 10]`.
     """
-    pairs = list(zip(self.variables_in_order[::2],
-                     self.variables_in_order[1::2]))
-    x = images
-    for kernel, bias in pairs[:2]:
+    *hidden, kernel, bias = self.variables_in_order
+    hidden = [tf.cast(variable, self._dtype) for variable in hidden]
+    x = tf.cast(images, self._dtype)
+    for pair in (hidden[:2], hidden[2:4]):
       x = tf.nn.relu(tf.nn.bias_add(
-          tf.nn.conv2d(x, kernel, strides=1, padding='SAME'), bias))
+          tf.nn.conv2d(x, pair[0], strides=1, padding='SAME'), pair[1]))
       x = tf.nn.max_pool2d(x, ksize=2, strides=2, padding='VALID')
-    x = tf.reshape(x, [-1, pairs[2][0].shape[0]])
-    x = tf.nn.relu(tf.nn.bias_add(x @ pairs[2][0], pairs[2][1]))
+    x = tf.reshape(x, [-1, hidden[4].shape[0]])
+    x = tf.nn.relu(tf.nn.bias_add(x @ hidden[4], hidden[5]))
+    x = tf.cast(x, tf.float32)
     if dropout:
       x = tf.nn.experimental.stateless_dropout(x, dropout, seed)
-    return tf.nn.bias_add(x @ pairs[3][0], pairs[3][1])
+    return tf.nn.bias_add(x @ kernel, bias)
 
 
 def _glorot(shape, seed):

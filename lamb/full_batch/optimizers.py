@@ -18,7 +18,8 @@ _NOT_DECAYED = ('bias',)
 
 
 def make(name: str, learning_rate: float, warmup_steps: int, steps: int, *,
-         power: float, weight_decay: float, clip_norm: float) -> Any:
+         power: float, weight_decay: float, clip_norm: float,
+         bias_correction: bool = True) -> Any:
   """Makes a Keras optimizer with warmup and polynomial decay.
 
   The decay is the continuous triangle. Steps are counted from 1 and the decay
@@ -32,6 +33,8 @@ def make(name: str, learning_rate: float, warmup_steps: int, steps: int, *,
     power: Power of the polynomial decay.
     weight_decay: The factor lambda; without effect on momentum and Adam.
     clip_norm: Largest global norm of the gradient; 0 for no clipping.
+    bias_correction: Of LAMB; the authors' code has none, which leaves epsilon
+      a say where gradients are small.
 
   Raises:
     InputError: The name is not known.
@@ -44,7 +47,8 @@ def make(name: str, learning_rate: float, warmup_steps: int, steps: int, *,
               'exclude_from_layer_adaptation': ()}
   if name == 'lamb':
     return lamb.LAMB(
-        schedule, weight_decay=weight_decay, **excluded, **clipping)
+        schedule, weight_decay=weight_decay, bias_correction=bias_correction,
+        **excluded, **clipping)
   if name == 'lars':
     return lamb.LARS(
         schedule, _MOMENTUM, weight_decay, _TRUST_COEFFICIENT, **excluded,

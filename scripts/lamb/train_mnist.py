@@ -8,6 +8,7 @@ An interrupted run is continued by the same command. The table at the end
 holds every optimizer that has finished in the output folder.
 """
 
+import functools
 import os
 import pathlib
 import sys
@@ -54,12 +55,15 @@ def main() -> None:
     optimizer = optimizers.make(
         name, settings.learning_rate, settings.warmup_steps, config.steps,
         power=settings.power, weight_decay=settings.weight_decay,
-        clip_norm=settings.clip_norm)
+        clip_norm=settings.clip_norm,
+        bias_correction=settings.bias_correction)
     folder = output / name
     folder.mkdir(parents=True, exist_ok=True)
     history = training.train(
-        lenet.LeNet(seed=config.seed), optimizer, train_digits, test_digits,
-        job, str(folder), report=lambda line: print(line, flush=True))
+        lenet.LeNet(seed=config.seed,
+                    activation_dtype=config.activation_dtype),
+        optimizer, train_digits, test_digits, job, str(folder),
+        report=functools.partial(print, flush=True))
     results.write(folder, name, settings.to_dict(), history)
   print(results.table(output))
 
