@@ -11,18 +11,20 @@ other. Ten minutes each on two CPU cores, 175 TFLOP; four with
 Expected test accuracy, the best of the authors' logs: LAMB .9887 (rate .11,
 warmup 7), LARS .9727 (22, 9), momentum .9244 (.11, 12). Their decay, clipping
 and the 0.4 dropout are theirs for batch 1024; Adam's and AdamW's rates are
-ours.
+ours. The power of the decay of the rate was chosen between .5 and 1 for each
+of the three on training images left out (12000 or 4000 trained on).
 """
 
 import ml_collections
 
-# name: (learning rate, warmup steps, weight decay, the authors' accuracy)
+# name: (learning rate, warmup steps, power of the decay, weight decay, the
+# authors' accuracy)
 _OPTIMIZERS = {
-    'lamb': (0.11, 7, 0.01, 0.9887),
-    'lars': (22.0, 9, 1e-4, 0.9727),
-    'momentum': (0.11, 12, 0.0, 0.9244),
-    'adam': (0.003, 7, 0.0, None),
-    'adamw': (0.003, 7, 0.01, None),
+    'lamb': (0.11, 7, 1.0, 0.01, 0.9887),
+    'lars': (22.0, 9, 0.5, 1e-4, 0.9727),
+    'momentum': (0.11, 12, 0.5, 0.0, 0.9244),
+    'adam': (0.003, 7, 0.5, 0.0, None),
+    'adamw': (0.003, 7, 0.5, 0.01, None),
 }
 
 
@@ -34,11 +36,11 @@ def get_config(optimizers: str = 'lamb,lars,momentum'):
   """
   config = ml_collections.ConfigDict()
   config.optimizers = tuple(optimizers.split(','))
-  for name, (rate, warmup, decay, published) in _OPTIMIZERS.items():
+  for name, (rate, warmup, power, decay, published) in _OPTIMIZERS.items():
     config[name] = ml_collections.ConfigDict({
         'learning_rate': rate,  # peak
         'warmup_steps': warmup,
-        'power': 1.0,  # of the polynomial decay to 0
+        'power': power,  # of the polynomial decay to 0
         'weight_decay': decay,
         'clip_norm': 1.0,  # global norm of the gradient; 0 for no clipping
         'bias_correction': False,  # of LAMB; the authors' code has none
