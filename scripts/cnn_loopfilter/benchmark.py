@@ -109,12 +109,13 @@ def _keras(source, plane):
 
 
 def _integers(source, plane, bits, backend):
+  from cnn_loopfilter import calibration as calibration_lib
   from cnn_loopfilter import config as config_lib
   from cnn_loopfilter import quantizer
   from cnn_loopfilter import runtime_tensorflow
   rng = np.random.default_rng(1)
   patches = rng.integers(0, 256, [2, 48, 48, 1])
-  calibration = quantizer.Calibration(
+  calibration = calibration_lib.Calibration(
       patches, patches, np.array([_QP, _QP]), np.zeros(2, int), 8)
   config = config_lib.QuantizationConfig(output_bits=bits)
   filter_ = quantizer.to_integers(source, config, quantizer.ristretto(

@@ -29,12 +29,14 @@ from absl import flags
 import command_line
 import item_progress
 
+from cnn_loopfilter import calibration as calibration_lib
 from cnn_loopfilter import config as config_lib
 from cnn_loopfilter import equalization
 from cnn_loopfilter import errors
 from cnn_loopfilter import export
 from cnn_loopfilter import fine_tuning
 from cnn_loopfilter import float_filter
+from cnn_loopfilter import length_search
 from cnn_loopfilter import quantizer
 from cnn_loopfilter import records
 
@@ -60,14 +62,14 @@ flags.mark_flags_as_required(['input', 'records', 'output'])
 
 
 def _choose(source, config, calibration):
-  """Chooses the lengths; returns them with the judge."""
-  judge = quantizer.Judge(source, config, calibration)
-  lengths = quantizer.best_start(judge, source, config, calibration)
+  """Chooses the lengths; says what they cost."""
+  judge = length_search.Judge(source, config, calibration)
+  lengths = length_search.best_start(judge, source, config, calibration)
   print(f'The float filter gains {judge.gain_db():.4f} dB on '
         f'{len(calibration.qp)} patches; the first lengths lose '
         f'{judge.loss_db(lengths):.4f} dB of it', flush=True)
   if _SWEEPS.value:
-    lengths, loss = quantizer.search(
+    lengths, loss = length_search.search(
         judge, source, config, lengths, sweeps=_SWEEPS.value,
         on_layer=item_progress.ItemProgress('layer'))
     print(f'The lengths found lose {loss:.4f} dB', flush=True)
@@ -84,8 +86,8 @@ def _fine_tune(source, config, lengths, calibration):
                              config.optimizer.clip_norm or 1e9),
       _OUTPUT.value.rstrip('/') + '.fine_tuning',
       on_step=item_progress.ItemProgress('step'))
-  judge = quantizer.Judge(source, config.quantization, calibration)
-  after = quantizer.Judge(tuned, config.quantization, calibration)
+  judge = length_search.Judge(source, config.quantization, calibration)
+  after = length_search.Judge(tuned, config.quantization, calibration)
   # Both against the float filter that all began with.
   loss = judge.gain_db() - after.gain_db() + after.loss_db(lengths)
   print(f'After fine-tuning they lose {loss:.4f} dB', flush=True)
@@ -112,7 +114,7 @@ def main() -> None:
   if _EQUALIZE.value:
     source = equalization.equalized(source)
   batches = _batches(config.training.batch_size, _SEED, 0)
-  calibration = quantizer.from_batches(
+  calibration = calibration_lib.from_batches(
       batches.as_numpy_iterator(), _PATCHES.value, depth)
   lengths = _choose(source, config.quantization, calibration)
   if _STEPS.value:

@@ -5,11 +5,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from cnn_loopfilter import calibration as calibration_lib
 from cnn_loopfilter import config as config_lib
 from cnn_loopfilter import equalization
 from cnn_loopfilter import errors
 from cnn_loopfilter import fine_tuning
 from cnn_loopfilter import float_filter
+from cnn_loopfilter import length_search
 from cnn_loopfilter import network
 from cnn_loopfilter import quantizer
 from cnn_loopfilter import runtime
@@ -37,15 +39,15 @@ def float_network(seed=0, widths=(6, 5, 1)):
 
 
 def calibration(count=8):
-  return quantizer.from_batches(
+  return calibration_lib.from_batches(
       patch_batches.held_out()().as_numpy_iterator(), count, 8)
 
 
 @pytest.fixture(scope='module')
 def chosen():
   source, cal = float_network(), calibration()
-  judge = quantizer.Judge(source, _CONFIG, cal)
-  lengths = quantizer.best_start(judge, source, _CONFIG, cal)
+  judge = length_search.Judge(source, _CONFIG, cal)
+  lengths = length_search.best_start(judge, source, _CONFIG, cal)
   return source, cal, judge, lengths
 
 
@@ -81,7 +83,7 @@ def test_biases_are_no_finer_than_their_accumulator(chosen):
 def test_search_loses_less_than_its_start(chosen):
   source, _, judge, lengths = chosen
   told = []
-  found, loss = quantizer.search(
+  found, loss = length_search.search(
       judge, source, _CONFIG, lengths, sweeps=1,
       on_layer=lambda *words: told.append(words[:2]))
   assert loss < judge.loss_db(lengths)
@@ -136,7 +138,7 @@ def test_residual_scale_has_to_be_a_power_of_two():
 
 def test_calibration_needs_patches():
   with pytest.raises(errors.InputError, match='got no patch'):
-    quantizer.from_batches([], 4, 8)
+    calibration_lib.from_batches([], 4, 8)
 
 
 @pytest.mark.parametrize(('value', 'expected', 'slope'), [
@@ -178,8 +180,8 @@ def test_fine_tuning_learns_and_resumes(chosen, tmp_path):
   assert seen == [1, 2, 3, 4, 5, *range(4, 13)]
   for a, b in zip(found[0].layers, found[1].layers):
     np.testing.assert_allclose(a.kernel, b.kernel, rtol=1e-4, atol=1e-5)
-  judge = quantizer.Judge(source, _CONFIG, cal)
-  after = quantizer.Judge(found[0], _CONFIG, cal)
+  judge = length_search.Judge(source, _CONFIG, cal)
+  after = length_search.Judge(found[0], _CONFIG, cal)
   assert (after.loss_db(lengths) - after.gain_db()
           < judge.loss_db(lengths) - judge.gain_db())
 
