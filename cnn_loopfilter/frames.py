@@ -198,6 +198,9 @@ def open_y4m(path: pathlib.Path) -> Sequence:
   with open(path, 'rb') as stream:
     layout = _y4m_format(_line(stream, path), path)
     start = stream.tell()
+    # A forged size would take memory before it is found out.
+    if start < path.stat().st_size < start + layout.frame_bytes:
+      raise errors.InputError(f'{path}: ends within frame 0')
     count = 0
     while _at_frame(stream, path):
       if len(stream.read(layout.frame_bytes)) != layout.frame_bytes:

@@ -78,6 +78,7 @@ def test_bad_files_are_told(tmp_path, name, size, message):
     (b'YUV4MPEG2 W15 H8\n', 'got 15x8'),
     (b'YUV4MPEG2 W16 H8\n', 'holds no frame'),
     (b'YUV4MPEG2 W16 H8\nFRAME\nabc', 'ends within frame 0'),
+    (b'YUV4MPEG2 W999999998 H999999998\nFRAME\nabc', 'ends within frame 0'),
     (b'YUV4MPEG2 W2 H2\nFRAME\nabcdefFRAM\n', 'expected a line FRAME'),
 ])
 def test_bad_y4m_is_told(tmp_path, data, message):
