@@ -62,8 +62,8 @@ class DataConfig:
   patches_per_shard: int = 4096
 
   def __post_init__(self):
-    _require(len(self.qps) > 0 and all(0 <= qp <= 51 for qp in self.qps),
-             'data.qps', self.qps, 'one or more of 0 to 51')
+    _require(len(self.qps) > 0 and all(0 <= qp <= 63 for qp in self.qps),
+             'data.qps', self.qps, 'one or more of 0 to 63 (x265: to 51)')
     _require(len(set(self.qps)) == len(self.qps), 'data.qps', self.qps,
              'each value once')
     for key in ('patch_size', 'stride', 'chroma_stride', 'patches_per_shard'):

@@ -53,9 +53,8 @@ def write_shards(patches: np.ndarray, folder: pathlib.Path, *, seed: int,
     with tf.io.TFRecordWriter(str(folder / name)) as writer:
       for index in part:
         writer.write(_example(patches[index]))
-    with open(folder / name, 'rb') as stream:
-      digest = hashlib.file_digest(stream, 'sha256').hexdigest()
-    shards.append({'name': name, 'patches': len(part), 'sha256': digest})
+    shards.append({'name': name, 'patches': len(part),
+                   'sha256': _sha256(folder / name)})
   return shards
 
 
@@ -93,6 +92,33 @@ def read_index(folder: str | pathlib.Path) -> Mapping:
     if not (path.parent / shard['name']).is_file():
       raise errors.InputError(f'{path.parent / shard["name"]}: no such file')
   return index
+
+
+def check_shards(folder: str | pathlib.Path) -> Mapping:
+  """Reads the index, and every file once to compare its SHA-256.
+
+  TFRecords find a changed byte by themselves, but only in the midst of a
+  training, and not a file of another run.
+
+  Returns:
+    The index.
+
+  Raises:
+    InputError: see `read_index`; or naming a file that differs.
+  """
+  index = read_index(folder)
+  for shard in index['shards']:
+    path = pathlib.Path(folder) / shard['name']
+    if _sha256(path) != shard['sha256']:
+      raise errors.InputError(
+          f'{path}: its checksum differs from the one in {INDEX}, expected '
+          'what prepare_frames.py wrote (run it again)')
+  return index
+
+
+def _sha256(path):
+  with open(path, 'rb') as stream:
+    return hashlib.file_digest(stream, 'sha256').hexdigest()
 
 
 def training_dataset(folder: str | pathlib.Path, *, batch_size: int, seed: int,

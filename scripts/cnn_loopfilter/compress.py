@@ -75,7 +75,7 @@ def _study() -> compression_job.Study:
         _DATA_DIR.value, batch_size=settings.batch_size, seed=settings.seed,
         start_step=start_step, augment=settings.augment)
   for folder in (_DATA_DIR.value, _EVAL_DIR.value):
-    records.read_index(folder)
+    records.check_shards(folder)
   return compression_job.Study(
       checkpoints.read_start(_FILTER.value),
       config_lib.from_mapping(_CONFIG.value),

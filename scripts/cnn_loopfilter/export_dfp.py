@@ -107,7 +107,7 @@ def main() -> None:
                             'expected the name of a new folder')
   config = config_lib.from_mapping(_CONFIG.value)
   source = float_filter.load(_INPUT.value)
-  depth = records.read_index(_RECORDS.value)['depth']
+  depth = records.check_shards(_RECORDS.value)['depth']
   if depth != source.depth:
     raise errors.InputError(f'--records: patches of {depth} bits, expected '
                             f'{source.depth} as the filter was trained on')

@@ -85,6 +85,7 @@ def _held_out():
 
 def _train(job: training.Job) -> None:
   settings = job.config.training
+  records.check_shards(_DATA_DIR.value)
 
   def patches(start_step):
     return records.training_dataset(

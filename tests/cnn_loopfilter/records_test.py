@@ -159,6 +159,8 @@ def test_nothing_half_written_is_left(tmp_path):
 
 
 def test_mistakes_are_told(tmp_path):
+  with pytest.raises(errors.InputError, match=r'data.qps: got \(22, 64\)'):
+    _config(qps=(22, 64))
   with pytest.raises(errors.InputError, match='got 10 bits, expected 8'):
     prepare.prepare([_sequence(0, 10)], _Halving(), tmp_path / 'a', _config())
   with pytest.raises(errors.InputError, match='no patch came out'):
@@ -171,6 +173,17 @@ def test_mistakes_are_told(tmp_path):
   next((tmp_path / 'a').glob('*.tfrecord')).unlink()
   with pytest.raises(errors.InputError, match='tfrecord: no such file'):
     records.evaluation_dataset(tmp_path / 'a', 1)
+
+
+def test_a_changed_file_is_found_before_the_training(tmp_path):
+  index = _prepare(tmp_path / 'a')
+  assert records.check_shards(tmp_path / 'a') == index
+  path = tmp_path / 'a' / index['shards'][1]['name']
+  content = bytearray(path.read_bytes())
+  content[40] ^= 1
+  path.write_bytes(content)
+  with pytest.raises(errors.InputError, match=f'{path.name}: its checksum'):
+    records.check_shards(tmp_path / 'a')
 
 
 def test_the_stream_works_in_a_graph(tmp_path):

@@ -1,0 +1,229 @@
+"""The whole way as a user goes it: pictures in, exported filter, BD-rates."""
+
+import csv
+import hashlib
+import json
+import math
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+from PIL import Image
+import pytest
+from skimage import data
+
+from cnn_loopfilter import float_filter
+from cnn_loopfilter import pictures
+from cnn_loopfilter import records
+from cnn_loopfilter import runtime
+from cnn_loopfilter.codec import x265
+
+pytestmark = pytest.mark.slow
+
+_ROOT = pathlib.Path(__file__).parents[2]
+_SCRIPTS = _ROOT / 'scripts' / 'cnn_loopfilter'
+_CONFIG = f'--config={_ROOT}/configs/cnn_loopfilter/small.py'
+_SMALL = ('--config.network.filters=(8, 8)', '--config.training.steps=40',
+          '--config.training.save_every_steps=20',
+          '--config.training.evaluate_every_steps=40',
+          '--config.training.evaluate_patches=64')
+
+
+def _command(script, *flags):
+  return [sys.executable, str(_SCRIPTS / script), _CONFIG, *flags]
+
+
+def _start(*words):
+  return subprocess.Popen(
+      _command(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+      text=True, env={**os.environ, 'PYTHONPATH': str(_ROOT)})
+
+
+def _run(*words):
+  process = _start(*words)
+  out, err = process.communicate()
+  assert process.returncode == 0, err
+  assert 'Traceback' not in err
+  return out
+
+
+@pytest.fixture(scope='module')
+def way(tmp_path_factory):
+  """Goes the whole way once; returns the folder and what was printed."""
+  work = tmp_path_factory.mktemp('way')
+  (work / 'pictures').mkdir()
+  for name, picture in (('astronaut', data.astronaut()[:96, 160:256]),
+                        ('cat', data.chelsea()[100:180, 100:212])):
+    Image.fromarray(picture).save(work / 'pictures' / f'{name}.png')
+  printed = {}
+  printed['prepare'] = _run(
+      'prepare_frames.py', f'--input={work}/pictures',
+      f'--output={work}/patches')
+  printed['train'] = _run(
+      'train.py', '--mode=train_and_eval', f'--data_dir={work}/patches',
+      f'--eval_dir={work}/patches', f'--model_dir={work}/model', *_SMALL)
+  _run('train.py', '--mode=export', f'--model_dir={work}/model',
+       f'--output={work}/filter.npz', *_SMALL)
+  printed['compress'] = _run(
+      'compress.py', f'--filter={work}/filter.npz',
+      f'--data_dir={work}/patches', f'--eval_dir={work}/patches',
+      f'--output_dir={work}/smaller', *_SMALL)
+  printed['export'] = _run(
+      'export_dfp.py', f'--input={work}/smaller/compressed/filter.npz',
+      f'--records={work}/patches', f'--output={work}/exported',
+      '--patches=32', '--sweeps=1', '--fine_tune_steps=4')
+  printed['evaluate'] = _run(
+      'evaluate.py', f'--input={work}/pictures', f'--output={work}/results',
+      f'--filter=float={work}/filter.npz,dfp={work}/exported,'
+      f'each=22:{work}/filter.npz+37:{work}/exported')
+  return work, printed
+
+
+def test_records_are_those_of_the_pictures(way):
+  work, printed = way
+  index = records.check_shards(work / 'patches')
+  assert [one['name'] for one in index['pictures']] == ['astronaut', 'cat']
+  assert all(set(one['qps']) == {'22', '27', '32', '37'}
+             for one in index['pictures'])
+  assert '2 pictures by x265 medium' in printed['prepare']
+
+
+def test_training_scores_and_exports(way):
+  work, printed = way
+  assert 'Step 40: mean gain' in printed['train']
+  trained = float_filter.load(work / 'filter.npz')
+  assert trained.widths == (8, 8, 1)
+  assert trained.description['step'] == 40
+
+
+def test_compression_halves_the_work(way):
+  work, printed = way
+  report = json.loads((work / 'smaller/report.json').read_text())
+  assert (report['compressed']['macs_per_sample']
+          <= 0.5 * report['before']['macs_per_sample'])
+  assert 'MACs/sample' in printed['compress']
+
+
+def test_the_exported_filter_gives_the_same_bits_everywhere(way):
+  work, printed = way
+  assert 'After fine-tuning they lose' in printed['export']
+  plane = data.camera()[:61, :83]
+  expected, *others = (
+      runtime.load(work / 'exported', backend).filter_plane(plane, 32)
+      for backend in ('numpy', 'int32', 'fast'))
+  for other in others:
+    np.testing.assert_array_equal(other, expected)
+
+
+def test_tables_and_pictures_hold_every_filter(way):
+  work, printed = way
+  for name in ('float', 'dfp', 'each', 'none', 'deblocking'):
+    assert f'### {name}, against all' in printed['evaluate'].replace(
+        'of the codec\'s filters', '').replace('no filter,', 'none,').replace(
+            'deblocking alone,', 'deblocking,')
+  with open(work / 'results/points.csv', newline='') as stream:
+    rows = list(csv.DictReader(stream))
+  # 2 pictures, 4 QPs, 3 states of the codec and 3 filters.
+  assert len(rows) == 2 * 4 * 6
+  content = json.loads((work / 'results/results.json').read_text())
+  values = [value for row in content['bd_rates'] for value in row['percent']
+            if value is not None]
+  assert values and all(map(math.isfinite, values))
+  assert {path.name for path in (work / 'results/pictures').iterdir()} >= {
+      'rd-astronaut.png', 'rd-cat.png', 'crop-cat-qp37.png'}
+
+
+def test_the_same_pictures_give_the_same_records(way):
+  work, _ = way
+  _run('prepare_frames.py', f'--input={work}/pictures',
+       f'--output={work}/again')
+  for path in (work / 'patches').iterdir():
+    digests = [hashlib.sha256((work / folder / path.name).read_bytes())
+               for folder in ('patches', 'again')]
+    assert digests[0].digest() == digests[1].digest(), path.name
+
+
+def test_a_killed_training_ends_with_the_same_weights(way):
+  work, _ = way
+  flags = ('train.py', f'--data_dir={work}/patches',
+           f'--model_dir={work}/killed', *_SMALL)
+  process = _start(*flags)
+  while not list((work / 'killed').glob('model.ckpt-20.index')):
+    assert process.poll() is None, process.communicate()
+    time.sleep(0.05)
+  process.send_signal(signal.SIGKILL)
+  process.communicate()
+  assert not list((work / 'killed').glob('model.ckpt-40.index'))
+  assert 'Resuming from step 20 of 40' in _run(*flags)
+  _run('train.py', '--mode=export', f'--model_dir={work}/killed',
+       f'--output={work}/killed.npz', *_SMALL)
+  whole, resumed = (float_filter.load(work / name)
+                    for name in ('filter.npz', 'killed.npz'))
+  for one, other in zip(whole.layers, resumed.layers):
+    np.testing.assert_array_equal(one.kernel, other.kernel)
+
+
+def test_lamb_moves_the_last_layer_away_from_zero(way):
+  work, _ = way
+  _run('train.py', f'--data_dir={work}/patches', f'--model_dir={work}/lamb',
+       *_SMALL, '--config.optimizer.name=lamb',
+       '--config.optimizer.learning_rate=0.01')
+  _run('train.py', '--mode=export', f'--model_dir={work}/lamb',
+       f'--output={work}/lamb.npz', *_SMALL)
+  trained = float_filter.load(work / 'lamb.npz')
+  assert np.linalg.norm(trained.layers[-1].kernel) > 0.01
+  assert np.isfinite(trained.layers[0].kernel).all()
+
+
+def test_real_pictures_give_the_same_bits_on_every_runtime():
+  from cnn_loopfilter import pretrained
+  sequence = pictures.from_array('cat', data.chelsea()[60:161, 100:219])
+  for qp in (27, 37):
+    coded = next(x265.X265().encode(sequence.open(), qp, 'none'))
+    for plane in coded.reconstruction.planes:
+      expected, *others = (
+          pretrained.load(backend=backend).filter_plane(plane, qp)
+          for backend in ('numpy', 'int32', 'fast'))
+      assert np.mean(expected != plane) > 0.1
+      for other in others:
+        np.testing.assert_array_equal(other, expected)
+
+
+@pytest.mark.parametrize('script, flags, words', [
+    ('prepare_frames.py', ['--input=/nowhere', '--output={}/x'], '/nowhere'),
+    ('prepare_frames.py', ['--input={}/pictures', '--output={}/x',
+                           '--qps=22,52'], 'qp: got 52, expected 0 to 51'),
+    ('prepare_frames.py', ['--input={}/pictures', '--output={}/x',
+                           '--config.codec.preset=best'], "got 'best'"),
+    ('prepare_frames.py', ['--input={}/pictures', '--output={}/x',
+                           '--config.codec.name=external',
+                           "--config.codec.encode_command=('no-encoder',)",
+                           "--config.codec.decode_command=('no-decoder',)"],
+     'no-encoder'),
+    ('train.py', ['--data_dir={}', '--model_dir={}/x'], 'no index.json'),
+    ('train.py', ['--data_dir={}/patches', '--model_dir={}/x',
+                  '--config.training.step=3'],
+     'training.step is unknown; nearest: training.steps'),
+    ('train.py', ['--model_dir={}/x'], '--mode=train needs --data_dir'),
+    ('export_dfp.py', ['--input={}/x.npz', '--records={}/patches',
+                       '--output={}/x'], 'x.npz'),
+    ('evaluate.py', ['--input={}/pictures', '--output={}/x',
+                     '--filter=each=22:{}/filter.npz+22:{}/filter.npz'],
+     'each QP once'),
+    ('evaluate.py', ['--input={}/pictures', '--output={}/x',
+                     '--qps=22,27,32'], 'expected four or more'),
+], ids=['input', 'qp', 'preset', 'encoder', 'records', 'key', 'flag', 'filter',
+        'by_qp', 'few'])
+def test_mistakes_are_told_in_one_line(way, script, flags, words):
+  work, _ = way
+  process = _start(script, *(flag.replace('{}', str(work)) for flag in flags))
+  _, err = process.communicate()
+  assert process.returncode == 1
+  assert err.splitlines()[-1].startswith('error: ')
+  assert words in err.splitlines()[-1]
+  assert 'Traceback' not in err
+  assert not (work / 'x').exists()
