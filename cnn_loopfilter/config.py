@@ -225,6 +225,11 @@ class Config:
   compression: CompressionConfig = CompressionConfig()
   quantization: QuantizationConfig = QuantizationConfig()
 
+  def __post_init__(self):
+    largest = self.codec.largest_qp
+    _require(max(self.data.qps) <= largest, 'data.qps', self.data.qps,
+             f'0 to {largest} with codec.name {self.codec.name!r}')
+
 
 def from_mapping(mapping: collections.abc.Mapping) -> Config:
   """Builds a Config from a nested mapping (an `ml_collections.ConfigDict`).

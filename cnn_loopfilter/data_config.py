@@ -3,6 +3,10 @@
 import dataclasses
 
 from cnn_loopfilter import errors
+from cnn_loopfilter import frames
+
+# Largest QP of HEVC, and of the codecs after it.
+_LARGEST_QP = {'x265': 51, 'external': 63}
 
 
 def _require(condition, key, came, expected):
@@ -34,12 +38,17 @@ class CodecConfig:
   decode_command: tuple[str, ...] = ()
 
   def __post_init__(self):
-    _require(self.name in ('x265', 'external'), 'codec.name', self.name,
+    _require(self.name in _LARGEST_QP, 'codec.name', self.name,
              "'x265' or 'external'")
     if self.name == 'external':
       for key in ('encode_command', 'decode_command'):
         _require(getattr(self, key), f'codec.{key}', getattr(self, key),
                  "a program and its arguments with codec.name 'external'")
+
+  @property
+  def largest_qp(self) -> int:
+    """QPs go from 0 to this one."""
+    return _LARGEST_QP[self.name]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,13 +71,15 @@ class DataConfig:
   patches_per_shard: int = 4096
 
   def __post_init__(self):
+    # How far QPs go is the codec's; `config.Config` compares them.
     _require(len(self.qps) > 0 and all(0 <= qp <= 63 for qp in self.qps),
-             'data.qps', self.qps, 'one or more of 0 to 63 (x265: to 51)')
+             'data.qps', self.qps, 'one or more of 0 to 63')
     _require(len(set(self.qps)) == len(self.qps), 'data.qps', self.qps,
              'each value once')
     for key in ('patch_size', 'stride', 'chroma_stride', 'patches_per_shard'):
       _require(getattr(self, key) >= 1, f'data.{key}', getattr(self, key),
                '1 or more')
-    _require(8 <= self.depth <= 16, 'data.depth', self.depth, '8 to 16')
+    _require(self.depth in frames.DEPTHS, 'data.depth', self.depth,
+             f'one of {", ".join(map(str, frames.DEPTHS))}')
     _require(self.shuffle_seed >= 0, 'data.shuffle_seed', self.shuffle_seed,
              '0 or more')

@@ -22,6 +22,8 @@ INDEX = 'index.json'
 VERSION = 1
 # Of a spooled patch: qp, component, picture, x, y.
 NUMBERS = ('qp', 'component', 'picture', 'x', 'y')
+# What readers look up in the index.
+_KEYS = ('patch_size', 'depth', 'shards')
 
 
 def spool_dtype(patch_size: int, depth: int) -> np.dtype:
@@ -86,27 +88,38 @@ def read_index(folder: str | pathlib.Path) -> Mapping:
         'prepare_frames.py has filled') from error
   except ValueError as error:
     raise errors.InputError(f'{path}: not JSON ({error})') from error
-  if not isinstance(index, dict) or index.get('version') != VERSION:
-    raise errors.InputError(f'{path}: expected "version": {VERSION}')
+  if not isinstance(index, dict) or index.get('version') != VERSION or (
+      not all(key in index for key in _KEYS)):
+    raise errors.InputError(
+        f'{path}: expected "version": {VERSION} and {", ".join(_KEYS)}')
   for shard in index['shards']:
     if not (path.parent / shard['name']).is_file():
       raise errors.InputError(f'{path.parent / shard["name"]}: no such file')
   return index
 
 
-def check_shards(folder: str | pathlib.Path) -> Mapping:
+def check_shards(folder: str | pathlib.Path,
+                 depth: int | None = None) -> Mapping:
   """Reads the index, and every file once to compare its SHA-256.
 
   TFRecords find a changed byte by themselves, but only in the midst of a
   training, and not a file of another run.
 
+  Args:
+    folder: as `prepare_frames.py` writes it.
+    depth: bits that the filter is for; None: any.
+
   Returns:
     The index.
 
   Raises:
-    InputError: see `read_index`; or naming a file that differs.
+    InputError: see `read_index`; naming a file that differs; or for patches
+      of another depth.
   """
   index = read_index(folder)
+  if depth not in (None, index['depth']):
+    raise errors.InputError(f'{folder}: patches of {index["depth"]} bits, '
+                            f'expected {depth}, the filter\'s data.depth')
   for shard in index['shards']:
     path = pathlib.Path(folder) / shard['name']
     if _sha256(path) != shard['sha256']:

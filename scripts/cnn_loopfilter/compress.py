@@ -74,11 +74,11 @@ def _study() -> compression_job.Study:
     return lambda start_step: records.training_dataset(
         _DATA_DIR.value, batch_size=settings.batch_size, seed=settings.seed,
         start_step=start_step, augment=settings.augment)
+  source = checkpoints.read_start(_FILTER.value)
   for folder in (_DATA_DIR.value, _EVAL_DIR.value):
-    records.check_shards(folder)
+    records.check_shards(folder, source.depth)
   return compression_job.Study(
-      checkpoints.read_start(_FILTER.value),
-      config_lib.from_mapping(_CONFIG.value),
+      source, config_lib.from_mapping(_CONFIG.value),
       pathlib.Path(_OUTPUT_DIR.value), patches,
       functools.partial(records.evaluation_dataset, _EVAL_DIR.value,
                         _EVALUATION_BATCH),

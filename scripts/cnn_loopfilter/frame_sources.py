@@ -5,9 +5,11 @@ import pathlib
 import re
 
 from absl import flags
+import numpy as np
 import tqdm
 
 from cnn_loopfilter import errors
+from cnn_loopfilter import frame_files
 from cnn_loopfilter import frames as frames_lib
 from cnn_loopfilter import pictures
 
@@ -47,7 +49,7 @@ def open_input(text: str) -> list[frames_lib.Sequence]:
     layout = frames_lib.Format(int(size[1]), int(size[2]), _BITS.value,
                                _CHROMA.value)
   paths = [pathlib.Path(word) for word in text.split(',')]
-  return frames_lib.open_files(paths, layout)
+  return frame_files.open_files(paths, layout)
 
 
 def _open_dataset(text):
@@ -59,22 +61,42 @@ def _open_dataset(text):
   import tensorflow_datasets as tfds
   name, _, split = text.partition(':')
   split = split or 'train'
+  downloads = tfds.core.download
   try:
     builder = tfds.builder(name)
     builder.download_and_prepare()
     dataset = builder.as_dataset(split=split, shuffle_files=False)
   except (ValueError, OSError, ImportError,
-          tfds.core.registered.DatasetNotFoundError) as error:
+          # What has to be fetched by hand, or did not come whole.
+          AssertionError, downloads.util.DownloadError,
+          downloads.download_manager.NonMatchingChecksumError) as error:
+    # The lines below the first list every dataset there is.
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     raise errors.InputError(
-        f'--input: cannot open dataset {text!r} ({error})') from error
-  key = next((key for key in ('hr', 'image') if key in dataset.element_spec),
-             None)
-  if key is None:
-    raise errors.InputError(f'--input: dataset {name!r} has no feature image '
-                            f'or hr, but {", ".join(dataset.element_spec)}')
+        f'--input: cannot open dataset {text!r} ({reason})') from error
+  key = _picture_key(name, dataset.element_spec)
   reader = _Reader(dataset, key)
-  return [reader.sequence(f'{name}-{number:05d}', number)
+  # Names become names of files.
+  stem = name.replace('/', '-')
+  return [reader.sequence(f'{stem}-{number:05d}', number)
           for number in tqdm.trange(len(dataset), desc=name, disable=None)]
+
+
+def _picture_key(name, features):
+  """Returns the feature that holds the pictures."""
+  for key in ('hr', 'image'):
+    spec = features.get(key)
+    if spec is None:
+      continue
+    # 3 channels, or 1: gray.
+    if (getattr(spec, 'dtype', None) != np.uint8 or spec.shape.rank != 3
+        or spec.shape[-1] not in (1, 3)):
+      raise errors.InputError(
+          f'--input: dataset {name!r} has the feature {key} as {spec}, '
+          'expected uint8 [height, width, 3 or 1]')
+    return key
+  raise errors.InputError(f'--input: dataset {name!r} has no feature image '
+                          f'or hr, but {", ".join(features)}')
 
 
 class _Reader:
@@ -83,6 +105,7 @@ class _Reader:
   def __init__(self, dataset, key):
     self._dataset, self._key = dataset, key
     self._items, self._next = iter(dataset), 0
+    self._newest = None
 
   def sequence(self, name, number):
     layout = self._frame(number).format
@@ -90,9 +113,13 @@ class _Reader:
                                lambda: iter([self._frame(number)]))
 
   def _frame(self, number):
-    if number < self._next:
-      self._items, self._next = iter(self._dataset), 0
-    while True:
-      item, self._next = next(self._items), self._next + 1
-      if self._next > number:
-        return pictures.from_rgb(item[self._key].numpy())
+    if number != self._next - 1:
+      if number < self._next:
+        self._items, self._next = iter(self._dataset), 0
+      while self._next <= number:
+        item, self._next = next(self._items), self._next + 1
+      picture = item[self._key].numpy()
+      rgb = np.broadcast_to(picture, (*picture.shape[:2], 3))
+      self._newest = pictures.from_rgb(rgb)
+    # An evaluation asks for the same picture for each QP and filter.
+    return self._newest

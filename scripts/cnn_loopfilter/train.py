@@ -85,8 +85,6 @@ def _held_out():
 
 def _train(job: training.Job) -> None:
   settings = job.config.training
-  records.check_shards(_DATA_DIR.value)
-
   def patches(start_step):
     return records.training_dataset(
         _DATA_DIR.value, batch_size=settings.batch_size, seed=settings.seed,
@@ -107,6 +105,9 @@ def main() -> None:
     if not flags.FLAGS[name].value:
       raise errors.InputError(f'--mode={_MODE.value} needs --{name}')
   job = _job()
+  # All before the first step: a training takes hours.
+  for name in {'data_dir', 'eval_dir'}.intersection(_NEEDED[_MODE.value]):
+    records.check_shards(flags.FLAGS[name].value, job.config.data.depth)
   if _MODE.value == 'eval':
     print(patch_scores.format_table(training.score(job, _held_out())))
   elif _MODE.value == 'export':

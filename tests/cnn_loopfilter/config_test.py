@@ -48,10 +48,27 @@ def test_lists_and_whole_numbers_are_taken():
     ('training', 'steps', True, 'training.steps: got True, expected int'),
     ('training', 'evaluate_every_steps', 7, 'a multiple of'),
     ('training', 'ema_decay', 1.0, r'a number in \[0, 1\)'),
+    ('data', 'qps', (), r'data.qps: got \(\), expected one or more'),
+    ('data', 'qps', (22, 22), 'expected each value once'),
+    ('data', 'qps', (22, 52), r'data.qps: got \(22, 52\), expected 0 to 51 '
+     "with codec.name 'x265'"),
+    ('data', 'depth', 9, 'data.depth: got 9, expected one of 8, 10, 12'),
+    ('codec', 'name', 'vvc', "codec.name: got 'vvc', expected 'x265' or"),
+    ('codec', 'name', 'external', 'codec.encode_command: got .* a program'),
 ])
 def test_mistakes_name_key_and_expectation(group, key, value, message):
   with pytest.raises(errors.InputError, match=message):
     config_lib.from_mapping({group: {key: value}})
+
+
+def test_other_codecs_have_more_qps():
+  codec = {'name': 'external', 'encode_command': ('e',),
+           'decode_command': ('d',)}
+  qps = (22, 63)
+  config = config_lib.from_mapping({'codec': codec, 'data': {'qps': qps}})
+  assert config.data.qps == qps
+  with pytest.raises(errors.InputError, match='expected one or more of 0 to'):
+    config_lib.from_mapping({'codec': codec, 'data': {'qps': (22, 64)}})
 
 
 def test_group_must_be_a_mapping():

@@ -1,121 +1,49 @@
-import io
-import pathlib
-
 import numpy as np
 import pytest
 
 from cnn_loopfilter import errors
 from cnn_loopfilter import frames
-from cnn_loopfilter import pictures
 
 
-def _random(layout, seed=0):
-  random = np.random.default_rng(seed)
-  return frames.Frame(tuple(
-      random.integers(0, 2 ** layout.depth, shape).astype(
-          frames.sample_dtype(layout.depth))
-      for shape in layout.plane_shapes), layout)
-
-
-def _equal(first, second):
-  return all(np.array_equal(a, b)
-             for a, b in zip(first.planes, second.planes))
-
-
-@pytest.mark.parametrize('chroma', ['400', '420', '422', '444'])
-@pytest.mark.parametrize('depth', [8, 10])
-def test_y4m_is_read_back(tmp_path, chroma, depth):
+@pytest.mark.parametrize('chroma, shapes', [
+    ('400', ((8, 12),)), ('420', ((8, 12), (4, 6), (4, 6))),
+    ('422', ((8, 12), (8, 6), (8, 6))), ('444', ((8, 12),) * 3)])
+@pytest.mark.parametrize('depth, sample_bytes', [(8, 1), (10, 2), (12, 2)])
+def test_a_format_knows_its_planes_and_bytes(
+    chroma, shapes, depth, sample_bytes):
   layout = frames.Format(12, 8, depth, chroma)
-  written = [_random(layout, seed) for seed in range(3)]
-  with open(tmp_path / 'a.y4m', 'wb') as stream:
-    assert frames.write_y4m(stream, written) == 3
-  sequence = frames.open_y4m(tmp_path / 'a.y4m')
-  assert (sequence.format, sequence.count) == (layout, 3)
-  for _ in range(2):
-    assert all(map(_equal, sequence.frames(), written))
+  assert layout.plane_shapes == shapes
+  assert layout.frame_bytes == sample_bytes * sum(
+      height * width for height, width in shapes)
+  data = np.random.default_rng(0).bytes(layout.frame_bytes)
+  frame = frames.frame_from_bytes(data, layout)
+  assert tuple(plane.shape for plane in frame.planes) == shapes
+  assert frame.to_bytes() == data
 
 
-def test_yuv_takes_size_and_depth_from_its_name(tmp_path):
-  path = tmp_path / 'src01_16x8_10bit_2f.yuv'
-  samples = np.arange(2 * 16 * 8 * 3 // 2, dtype='<u2')
-  path.write_bytes(samples.tobytes())
-  sequence = frames.open_file(path)
-  assert sequence.format == frames.Format(16, 8, 10)
-  last = list(sequence.frames())[1]
-  np.testing.assert_array_equal(last.planes[0].ravel(), samples[192:320])
-  np.testing.assert_array_equal(last.planes[2].ravel(), samples[-32:])
-
-
-@pytest.mark.parametrize('name, size', [
-    ('a_640x360_12fps.yuv', (640, 360)), ('blue_sky_360p_3f.yuv', (640, 360))])
-def test_sizes_in_names(name, size):
-  layout = frames.format_from_name(pathlib.Path(name))
-  assert (layout.width, layout.height, layout.depth) == (*size, 8)
-
-
-@pytest.mark.parametrize('name, size, message', [
-    ('a_16x8.yuv', 191, 'got 191 bytes, expected a multiple of 192'),
-    ('a_16x8.yuv', 0, 'got 0 bytes'),
-    ('a_16x8_3f.yuv', 384, 'says 3 frames, the file holds 2'),
-    ('a.yuv', 192, 'the name holds no size'),
-    ('a_15x8.yuv', 192, 'got 15x8, expected multiples of 2x2'),
-    ('a_16x8_9bit.yuv', 192, 'got 9, expected one of 8, 10, 12'),
-    ('a.mp4', 1, 'expected a file .yuv'),
+@pytest.mark.parametrize('arguments, message', [
+    ((12, 8, 9), 'depth: got 9, expected one of 8, 10, 12'),
+    ((12, 8, 8, '411'), "chroma: got '411', expected one of 400, 420"),
+    ((13, 8), 'size: got 13x8, expected multiples of 2x2 for chroma 420'),
+    ((13, 8, 8, '422'), 'size: got 13x8, expected multiples of 2x1'),
+    ((0, 8, 8, '444'), 'size: got 0x8'),
 ])
-def test_bad_files_are_told(tmp_path, name, size, message):
-  path = tmp_path / name
-  path.write_bytes(bytes(size))
+def test_unknown_formats_are_refused(arguments, message):
   with pytest.raises(errors.InputError, match=message):
-    frames.open_file(path)
+    frames.Format(*arguments)
 
 
-@pytest.mark.parametrize('data, message', [
-    (b'RIFF', 'has no end'),
-    (b'RIFF\n', 'does not begin with YUV4MPEG2'),
-    (b'YUV4MPEG2 W16 H8 C411\n', 'got C411'),
-    (b'YUV4MPEG2 W16 H8 It\n', 'interlaced'),
-    (b'YUV4MPEG2 W16\n', 'expected W and H'),
-    (b'YUV4MPEG2 W15 H8\n', 'got 15x8'),
-    (b'YUV4MPEG2 W16 H8\n', 'holds no frame'),
-    (b'YUV4MPEG2 W16 H8\nFRAME\nabc', 'ends within frame 0'),
-    (b'YUV4MPEG2 W999999998 H999999998\nFRAME\nabc', 'ends within frame 0'),
-    (b'YUV4MPEG2 W2 H2\nFRAME\nabcdefFRAM\n', 'expected a line FRAME'),
-])
-def test_bad_y4m_is_told(tmp_path, data, message):
-  (tmp_path / 'a.y4m').write_bytes(data)
-  with pytest.raises(errors.InputError, match=message):
-    frames.open_y4m(tmp_path / 'a.y4m')
+@pytest.mark.parametrize('shape, dtype', [
+    ((8, 12), np.uint16), ((12, 8), np.uint8)])
+def test_planes_must_be_those_of_the_format(shape, dtype):
+  with pytest.raises(errors.InputError, match=r'frame: got planes .* of uint'):
+    frames.Frame((np.zeros(shape, dtype),), frames.Format(12, 8, 8, '400'))
 
 
-def test_raw_bytes_are_planes_in_a_row():
-  frame = _random(frames.Format(4, 2))
-  stream = io.BytesIO()
-  frames.write_yuv(stream, [frame])
-  assert stream.getvalue() == b''.join(p.tobytes() for p in frame.planes)
-  assert _equal(frames.frame_from_bytes(stream.getvalue(), frame.format), frame)
-
-
-@pytest.mark.parametrize('rgb, yuv', [
-    ((0, 0, 0), (16, 128, 128)), ((255, 255, 255), (235, 128, 128)),
-    ((255, 0, 0), (81, 90, 240)), ((0, 0, 255), (41, 240, 110))])
-def test_pictures_become_bt601_in_studio_range(rgb, yuv):
-  frame = pictures.from_rgb(np.full((16, 16, 3), rgb, np.uint8))
-  for plane, value in zip(frame.planes, yuv):
-    assert np.abs(plane.astype(int) - value).max() <= 1
-  assert np.abs(pictures.to_rgb(frame).astype(int) - rgb).max() <= 4
-
-
-def test_an_odd_row_and_column_of_a_picture_are_left_out():
-  assert pictures.from_rgb(np.zeros((7, 9, 3), np.uint8)).format == (
-      frames.Format(8, 6))
-
-
-def test_a_broken_picture_is_told(tmp_path):
-  (tmp_path / 'a.png').write_bytes(b'no picture')
-  with pytest.raises(errors.InputError, match='a.png: no picture'):
-    frames.open_files([tmp_path])
-
-
-def test_an_empty_folder_is_told(tmp_path):
-  with pytest.raises(errors.InputError, match='no .yuv, .y4m, PNG or JPEG'):
-    frames.open_files([tmp_path])
+def test_a_sequence_starts_again_and_ends_at_its_limit():
+  layout = frames.Format(2, 2, 8, '400')
+  made = [frames.Frame((np.full((2, 2), i, np.uint8),), layout)
+          for i in range(3)]
+  sequence = frames.Sequence('s', layout, 3, lambda: iter(made))
+  for limit, count in ((None, 3), (2, 2), (9, 3)):
+    assert list(sequence.frames(limit)) == made[:count]

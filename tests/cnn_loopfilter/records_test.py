@@ -186,6 +186,24 @@ def test_a_changed_file_is_found_before_the_training(tmp_path):
     records.check_shards(tmp_path / 'a')
 
 
+def test_patches_of_another_depth_are_refused(tmp_path):
+  _prepare(tmp_path / 'a', depth=10)
+  assert records.check_shards(tmp_path / 'a', depth=10)['depth'] == 10
+  with pytest.raises(errors.InputError, match='of 10 bits, expected 8'):
+    records.check_shards(tmp_path / 'a', depth=8)
+
+
+@pytest.mark.parametrize('content, message', [
+    ('{', 'index.json: not JSON'), ('[]', 'expected "version": 1'),
+    ('{"version": 2}', 'expected "version": 1'),
+    ('{"version": 1}', 'and patch_size, depth, shards')])
+def test_a_strange_index_is_refused(tmp_path, content, message):
+  (tmp_path / 'index.json').write_text(content)
+  with pytest.raises(errors.InputError, match=message):
+    records.check_shards(tmp_path)
+
+
+@pytest.mark.filterwarnings('error::UserWarning')
 def test_the_stream_works_in_a_graph(tmp_path):
   _prepare(tmp_path / 'a')
   with tf.Graph().as_default(), tf.compat.v1.Session() as session:

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 import pytest
 from skimage import data
+import tensorflow as tf
 
 from cnn_loopfilter import float_filter
 from cnn_loopfilter import pictures
@@ -30,7 +31,8 @@ _CONFIG = f'--config={_ROOT}/configs/cnn_loopfilter/small.py'
 _SMALL = ('--config.network.filters=(8, 8)', '--config.training.steps=40',
           '--config.training.save_every_steps=20',
           '--config.training.evaluate_every_steps=40',
-          '--config.training.evaluate_patches=64')
+          '--config.training.evaluate_patches=64',
+          '--config.training.summary_every_steps=4')
 
 
 def _command(script, *flags):
@@ -161,20 +163,44 @@ def test_a_killed_training_ends_with_the_same_weights(way):
   assert 'Resuming from step 20 of 40' in _run(*flags)
   _run('train.py', '--mode=export', f'--model_dir={work}/killed',
        f'--output={work}/killed.npz', *_SMALL)
-  whole, resumed = (float_filter.load(work / name)
-                    for name in ('filter.npz', 'killed.npz'))
-  for one, other in zip(whole.layers, resumed.layers):
-    np.testing.assert_array_equal(one.kernel, other.kernel)
+  assert (work / 'killed.npz').read_bytes() == (
+      work / 'filter.npz').read_bytes()
+  # The moments, batch norm's averages and the unaveraged weights too.
+  whole, resumed = (tf.train.load_checkpoint(str(work / name))
+                    for name in ('model', 'killed'))
+  shapes = whole.get_variable_to_shape_map()
+  assert resumed.get_variable_to_shape_map() == shapes
+  assert any('Adam' in name for name in shapes)
+  for name in shapes:
+    np.testing.assert_array_equal(
+        whole.get_tensor(name), resumed.get_tensor(name), name)
 
 
-def test_lamb_moves_the_last_layer_away_from_zero(way):
+def _relative_errors(folder):
+  """Of each summary: the filtered patches' error over the unfiltered ones'."""
+  return [tf.make_ndarray(value.tensor).item() if value.HasField('tensor')
+          else value.simple_value
+          for path in sorted(folder.glob('events*'))
+          for event in tf.compat.v1.train.summary_iterator(str(path))
+          for value in event.summary.value
+          if value.tag == 'loss/relative_error']
+
+
+@pytest.mark.parametrize('name, learning_rate', [
+    ('adam', 0.004), ('lamb', 0.01)])
+def test_the_loss_falls_by_either_optimizer(way, name, learning_rate):
   work, _ = way
-  _run('train.py', f'--data_dir={work}/patches', f'--model_dir={work}/lamb',
-       *_SMALL, '--config.optimizer.name=lamb',
-       '--config.optimizer.learning_rate=0.01')
-  _run('train.py', '--mode=export', f'--model_dir={work}/lamb',
-       f'--output={work}/lamb.npz', *_SMALL)
-  trained = float_filter.load(work / 'lamb.npz')
+  _run('train.py', f'--data_dir={work}/patches', f'--model_dir={work}/{name}',
+       *_SMALL, f'--config.optimizer.name={name}',
+       f'--config.optimizer.learning_rate={learning_rate}')
+  relative = _relative_errors(work / name)
+  assert len(relative) == 10
+  # The filter begins with changing nothing.
+  assert relative[0] == 1
+  assert max(relative[-3:]) < 0.99
+  _run('train.py', '--mode=export', f'--model_dir={work}/{name}',
+       f'--output={work}/{name}.npz', *_SMALL)
+  trained = float_filter.load(work / f'{name}.npz')
   assert np.linalg.norm(trained.layers[-1].kernel) > 0.01
   assert np.isfinite(trained.layers[0].kernel).all()
 
@@ -193,10 +219,19 @@ def test_real_pictures_give_the_same_bits_on_every_runtime():
         np.testing.assert_array_equal(other, expected)
 
 
+# An encoder that fails.
+_FAILING = (
+    '--config.codec.name=external',
+    f"--config.codec.encode_command=({sys.executable!r}, '-c', "
+    "'print(\"first\\\\nno licence\"); raise SystemExit(3)')",
+    "--config.codec.decode_command=('no-decoder',)")
+
+
 @pytest.mark.parametrize('script, flags, words', [
     ('prepare_frames.py', ['--input=/nowhere', '--output={}/x'], '/nowhere'),
     ('prepare_frames.py', ['--input={}/pictures', '--output={}/x',
-                           '--qps=22,52'], 'qp: got 52, expected 0 to 51'),
+                           '--qps=22,52'],
+     "data.qps: got (22, 52), expected 0 to 51 with codec.name 'x265'"),
     ('prepare_frames.py', ['--input={}/pictures', '--output={}/x',
                            '--config.codec.preset=best'], "got 'best'"),
     ('prepare_frames.py', ['--input={}/pictures', '--output={}/x',
@@ -204,20 +239,55 @@ def test_real_pictures_give_the_same_bits_on_every_runtime():
                            "--config.codec.encode_command=('no-encoder',)",
                            "--config.codec.decode_command=('no-decoder',)"],
      'no-encoder'),
+    ('prepare_frames.py', ['--input={}/pictures', '--output={}/x',
+                           *_FAILING], 'failed with status 3; its last lines: '
+     'first | no licence'),
+    ('prepare_frames.py', ['--input={}/pictures', '--output={}/x',
+                           '--config.data.depth=9'],
+     'data.depth: got 9, expected one of 8, 10, 12'),
+    ('prepare_frames.py', ['--input={}/pictures', '--output={}/x',
+                           '--config.data.depth=10'],
+     'astronaut: got 8 bits, expected 10'),
+    ('prepare_frames.py', ['--input={}/pictures', '--output={}/x',
+                           '--qps=22,high'], "--qps: got '22,high'"),
+    ('prepare_frames.py', ['--input={}/pictures', '--output={}/x',
+                           '--every=0'], 'every'),
+    ('prepare_frames.py', ['--input={}/pictures', '--output={}/patches'],
+     'patches: exists and is not empty'),
     ('train.py', ['--data_dir={}', '--model_dir={}/x'], 'no index.json'),
+    ('train.py', ['--data_dir={}/patches', '--model_dir={}/x',
+                  '--mode=train_and_eval', '--eval_dir={}/none'],
+     'none: no index.json in there'),
+    ('train.py', ['--data_dir={}/patches', '--model_dir={}/x',
+                  '--config.data.depth=10'], 'patches of 8 bits, expected 10'),
+    ('train.py', ['--data_dir={}/patches', '--model_dir={}/x',
+                  '--config.optimizer.name=sgd'], "got 'sgd', expected one of"),
+    ('train.py', ['--mode=export', '--model_dir={}/none', '--output={}/x'],
+     'none: no training'),
     ('train.py', ['--data_dir={}/patches', '--model_dir={}/x',
                   '--config.training.step=3'],
      'training.step is unknown; nearest: training.steps'),
     ('train.py', ['--model_dir={}/x'], '--mode=train needs --data_dir'),
     ('export_dfp.py', ['--input={}/x.npz', '--records={}/patches',
                        '--output={}/x'], 'x.npz'),
+    ('export_dfp.py', ['--input={}/filter.npz', '--records={}/none',
+                       '--output={}/x'], 'none: no index.json'),
+    ('export_dfp.py', ['--input={}/filter.npz', '--records={}/patches',
+                       '--output={}/x', '--config.quantization.output_bits=1'],
+     'quantization.output_bits: got 1, expected a whole number from 2'),
+    ('evaluate.py', ['--input={}/pictures', '--output={}/x', *_FAILING],
+     'failed with status 3'),
+    ('evaluate.py', ['--input={}/pictures', '--output={}/x',
+                     '--filter={}/none.npz'], 'none.npz: no such file'),
     ('evaluate.py', ['--input={}/pictures', '--output={}/x',
                      '--filter=each=22:{}/filter.npz+22:{}/filter.npz'],
      'each QP once'),
     ('evaluate.py', ['--input={}/pictures', '--output={}/x',
                      '--qps=22,27,32'], 'expected four or more'),
-], ids=['input', 'qp', 'preset', 'encoder', 'records', 'key', 'flag', 'filter',
-        'by_qp', 'few'])
+], ids=['input', 'qp', 'preset', 'encoder', 'failing', 'depth', 'other_depth',
+        'words', 'every', 'there', 'records', 'held_out', 'bits', 'optimizer',
+        'training', 'key', 'flag', 'filter', 'no_records', 'widths',
+        'evaluation', 'no_filter', 'by_qp', 'few'])
 def test_mistakes_are_told_in_one_line(way, script, flags, words):
   work, _ = way
   process = _start(script, *(flag.replace('{}', str(work)) for flag in flags))
