@@ -14,6 +14,9 @@ import typing
 
 from mtf_unet import errors
 
+# Of mesh.layout: the memory planner chooses the mesh.
+AUTO_LAYOUT = 'auto'
+
 
 def _require(condition: bool, key: str, came, expected: str) -> None:
   if not condition:
@@ -135,7 +138,8 @@ class MeshConfig:
 
   Either `spatial_split` alone, or `mesh_shape` and `layout` as Mesh-TensorFlow
   writes them (`'rows:4,columns:4'`, `'x:rows,y:columns'`; the dimensions of
-  the data are batch, x, y, z).
+  the data are batch, x, y, z), or `layout='auto'` and `device_memory_gib`: the
+  smallest mesh, of at most `devices` processors, on which training fits.
   """
   # Blocks along x, y, z.
   spatial_split: tuple[int, int, int] = (1, 1, 1)
@@ -145,6 +149,8 @@ class MeshConfig:
   devices: int | None = None
   mesh_shape: str = ''
   layout: str = ''
+  # With layout 'auto': memory of one processor in GiB.
+  device_memory_gib: float | None = None
 
   def __post_init__(self):
     _require(len(self.spatial_split) == 3
@@ -153,8 +159,18 @@ class MeshConfig:
              'three whole numbers, 1 or more')
     _require(self.batch_split >= 1, 'mesh.batch_split', self.batch_split,
              '1 or more')
-    _require(bool(self.mesh_shape) == bool(self.layout), 'mesh.layout',
-             self.layout, 'mesh_shape and layout together, or neither')
+    automatic = self.layout == AUTO_LAYOUT
+    _require(bool(self.mesh_shape) == (bool(self.layout) and not automatic),
+             'mesh.layout', self.layout,
+             "mesh_shape and layout together, neither, or 'auto' alone")
+    _require(not automatic or (
+        self.spatial_split == (1, 1, 1) and self.batch_split == 1),
+             'mesh.spatial_split', self.spatial_split,
+             "(1, 1, 1), and mesh.batch_split=1, beside mesh.layout='auto'")
+    _require((self.device_memory_gib is not None) == automatic
+             and (not automatic or 0 < self.device_memory_gib < math.inf),
+             'mesh.device_memory_gib', self.device_memory_gib,
+             "a positive number of GiB with mesh.layout='auto', else None")
     _require(self.devices is None or self.devices >= 1, 'mesh.devices',
              self.devices, 'None or 1 or more')
 

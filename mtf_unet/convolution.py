@@ -4,82 +4,14 @@ A tensor is [batch, *spatial, channels] with two or three spatial dims, each
 of which the layout may split. Padding is SAME, as TensorFlow defines it. A
 convolution, the gradient to its input (which is the transposed convolution)
 and the gradient to its filter are three operations, each widening its blocks
-by just the margin it reads:
-
-  with kernel K, stride s, dilation d, e = (K - 1) d, and SAME's padding of
-  max(e + 1 - s, 0) voxels, `lo` of them in front,
-    y[j]  = sum_k w[k] x[j s - lo + k d]        reads lo before, the rest after
-    dx[i] = sum_k w[k] dy[(i + lo - k d) / s]   reads floor((e - lo) / s) of dy
-                                                before, ceil(lo / s) after
-    dw[k] = sum_j x[j s - lo + k d] dy[j]       reads x as the first does.
+by just the margin it reads (`window` has the formulas).
 """
-
-from collections.abc import Sequence
-import dataclasses
 
 import tensorflow as tf
 
 from mtf_unet import halo
+from mtf_unet import window
 from mtf_unet.mtf_compat import mtf
-
-
-@dataclasses.dataclass(frozen=True)
-class _Axis:
-  """Kernel size, stride and dilation along one spatial dim."""
-  kernel: int
-  stride: int
-  dilation: int
-
-  @property
-  def extent(self) -> int:
-    return (self.kernel - 1) * self.dilation
-
-  @property
-  def input_margin(self) -> tuple[int, int]:
-    total = max(self.extent + 1 - self.stride, 0)
-    return total // 2, total - total // 2
-
-  @property
-  def output_margin(self) -> tuple[int, int]:
-    low = self.input_margin[0]
-    return (self.extent - low) // self.stride, -(-low // self.stride)
-
-
-@dataclasses.dataclass(frozen=True)
-class Geometry:
-  """Kernel, stride and dilation along every spatial dim."""
-  axes: tuple[_Axis, ...]
-
-  @classmethod
-  def of(cls, kernel: Sequence[int], strides: Sequence[int],
-         dilations: Sequence[int]) -> 'Geometry':
-    """Builds it from three sequences of equal length."""
-    return cls(tuple(map(_Axis, kernel, strides, dilations)))
-
-  @property
-  def strides(self) -> list[int]:
-    """As TensorFlow's operations take them."""
-    return [1, *(axis.stride for axis in self.axes), 1]
-
-  @property
-  def dilations(self) -> list[int]:
-    """As TensorFlow's operations take them."""
-    return [1, *(axis.dilation for axis in self.axes), 1]
-
-  @property
-  def input_margins(self) -> list[tuple[int, int]]:
-    """Voxels of x that a block reads beyond its own."""
-    return [axis.input_margin for axis in self.axes]
-
-  @property
-  def output_margins(self) -> list[tuple[int, int]]:
-    """Voxels of dy that the input gradient reads beyond its own."""
-    return [axis.output_margin for axis in self.axes]
-
-  @property
-  def unit_stride(self) -> bool:
-    """Whether every stride is 1."""
-    return all(axis.stride == 1 for axis in self.axes)
 
 
 def _is_split(mesh_impl, shape) -> bool:
@@ -288,7 +220,7 @@ def convolution(x: mtf.Tensor, output_dim: mtf.Dimension, *,
     ValueError: for sizes that do not fit, naming them.
   """
   kernel = _per_axis(kernel_size, x, 'kernel_size')
-  geometry = Geometry.of(kernel, _per_axis(strides, x, 'strides'),
+  geometry = window.Geometry.of(kernel, _per_axis(strides, x, 'strides'),
                          _per_axis(dilations, x, 'dilations'))
   spatial = []
   for dim, axis in zip(x.shape.dims[1:-1], geometry.axes):
@@ -328,7 +260,7 @@ def transposed_convolution(x: mtf.Tensor, output_dim: mtf.Dimension, *,
     raise ValueError(
         f'kernel_size: got {kernel_size!r}, expected at least the strides '
         f'{strides}')
-  geometry = Geometry.of(kernel, strides, (1,) * len(kernel))
+  geometry = window.Geometry.of(kernel, strides, (1,) * len(kernel))
   spatial = [mtf.Dimension(dim.name, dim.size * stride)
              for dim, stride in zip(x.shape.dims[1:-1], strides)]
   w = _filter(x, kernel, [output_dim, x.shape.dims[-1]], variable_dtype)

@@ -135,7 +135,13 @@ def partition(mesh: config_lib.MeshConfig) -> Partition:
   Raises:
     InputError: for malformed strings, or blocks that the devices do not
       divide.
+    ValueError: for layout 'auto', which takes more than the mesh to resolve
+      (`split_search.partition_of`).
   """
+  if mesh.layout == config_lib.AUTO_LAYOUT:
+    raise ValueError(
+        f'mesh.layout: got {mesh.layout!r}, expected a mesh that '
+        'split_search.partition_of has chosen')
   if mesh.mesh_shape:
     shape = parse_mesh_shape(mesh.mesh_shape)
     rules = parse_layout(mesh.layout, shape)

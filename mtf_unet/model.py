@@ -1,7 +1,8 @@
 """The network as a graph on a mesh: for training, and for prediction.
 
 What goes in are blocks, what comes out are blocks: one tensor for each mesh
-position, in the order of `blocks.places`.
+position, in the order of `blocks.places`; on a TPU, whose cores all run the
+same program, just the core's own.
 """
 
 from collections.abc import Mapping
@@ -100,7 +101,10 @@ class TrainingGraph:
 def training_graph(config: config_lib.Config, partition: layout.Partition,
                    images: Sequence[tf.Tensor], labels: Sequence[tf.Tensor],
                    factories: Mapping[str, optimizers.Factory],
-                   devices: list[str] | None = None) -> TrainingGraph:
+                   devices: list[str] | None = None, *,
+                   mesh_impl: mtf.MeshImpl | None = None,
+                   variable_placer: mtf.utils.BalancedVariablePlacer | None
+                   = None) -> TrainingGraph:
   """Builds and lowers a training step in the current TensorFlow graph.
 
   Args:
@@ -110,10 +114,15 @@ def training_graph(config: config_lib.Config, partition: layout.Partition,
     labels: whole-number blocks [batch, *spatial].
     factories: optimizers by name.
     devices: of the mesh; by default this process's CPU devices.
+    mesh_impl: takes the place of one on `devices`; where all processors run
+      one program, there is one block of images and one of labels.
+    variable_placer: says where the master weights lie; by default on the
+      first CPU device.
   """
   graph = mtf.Graph()
-  mesh = mtf.Mesh(graph, 'mesh')
-  mesh_impl = mesh_lib.placement_mesh(partition, devices)
+  mesh = mtf.Mesh(graph, 'mesh', variable_placer)
+  if mesh_impl is None:
+    mesh_impl = mesh_lib.placement_mesh(partition, devices)
   step = tf.compat.v1.train.get_or_create_global_step()
   drop = dropout.Dropout(config.network.dropout_keep, config.training.seed,
                          step)

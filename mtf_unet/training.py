@@ -28,6 +28,7 @@ from mtf_unet import mesh as mesh_lib
 from mtf_unet import model
 from mtf_unet import optimizers
 from mtf_unet import progress
+from mtf_unet import split_search
 from mtf_unet import summaries
 from mtf_unet import tensorflow_errors
 from mtf_unet.mtf_compat import mtf
@@ -56,7 +57,7 @@ class Job:
   @property
   def partition(self) -> layout.Partition:
     """How volumes are cut."""
-    return layout.partition(self.config.mesh)
+    return split_search.partition_of(self.config)
 
 
 def train(job: Job, source: case_source.CaseSource,
@@ -77,6 +78,8 @@ def train(job: Job, source: case_source.CaseSource,
   config = job.config
   model.check(config, job.partition, config.data.size,
               config.training.batch_size)
+  if config.mesh.layout == config_lib.AUTO_LAYOUT:
+    job.report(f'Mesh chosen: {split_search.describe(job.partition)}')
   checkpoints.check_folder(job.model_dir, config, training=True)
   start = checkpoints.step_of(checkpoints.latest(job.model_dir))
   if start >= config.training.steps:

@@ -6,6 +6,7 @@
                      [up, skip]; the same block
   head:              1x1x1 convolution with bias to the classes
 
+`architecture` lists the layers; each is built here by the method of its kind.
 In 2-D mode a tensor is [batch, x, y, channels] and every window has two
 sides. Tensors are [batch, *spatial, channels] throughout; the layout may split
 batch and every spatial dim.
@@ -15,6 +16,7 @@ import dataclasses
 
 import tensorflow as tf
 
+from mtf_unet import architecture
 from mtf_unet import config as config_lib
 from mtf_unet import convolution
 from mtf_unet import dropout as dropout_lib
@@ -61,56 +63,49 @@ class Network:
       raise ValueError(
           f'images: got {images.shape}, expected batch, {rank} spatial dims '
           'and channels')
+    self._skips = {}
+    build = {architecture.CONVOLUTION: self._convolution,
+             architecture.POOL: self._pool, architecture.UP: self._up,
+             architecture.JOIN: self._join, architecture.HEAD: self._head}
     x = mtf.cast(images, self._variable_dtype.activation_dtype)
-    skips = []
-    for level in range(self.config.levels):
-      if level:
-        x = _halved(x)
-      x = self._block(x, level, f'encoder_{level}', first=level == 0)
-      skips.append(x)
-    for level in reversed(range(self.config.levels - 1)):
-      x = self._up(x, level)
-      x = mtf.concat([x, _renamed(skips[level], x)], x.shape.dims[-1].name)
-      x = self._block(x, level, f'decoder_{level}')
-    return self._head(x)
-
-  def _filters(self, name, level):
-    return mtf.Dimension(name, self.config.base_filters * 2 ** level)
-
-  def _block(self, x, level, scope, first=False):
-    for i in range(self.config.convolutions_per_level):
-      name = f'{scope}_{i}'
-      with tf.compat.v1.variable_scope(name):
-        x = convolution.convolution(
-            x, self._filters(f'{name}_channels', level), kernel_size=3,
-            variable_dtype=self._variable_dtype)
-        # The reference drops nothing after its very first convolution.
-        dropout = None if first and i == 0 else self.dropout
-        x = normalization.normalize(x, self._norm, dropout)
+    for layer in architecture.layers(self.config, x.shape.dims[-1].size,
+                                     self.num_classes):
+      x = build[layer.kind](x, layer)
     return x
 
-  def _up(self, x, level):
-    name = f'up_{level}'
-    with tf.compat.v1.variable_scope(name):
+  def _convolution(self, x, layer):
+    with tf.compat.v1.variable_scope(layer.name):
+      x = convolution.convolution(
+          x, mtf.Dimension(f'{layer.name}_channels', layer.outputs),
+          kernel_size=layer.kernel, variable_dtype=self._variable_dtype)
+      return normalization.normalize(x, self._norm,
+                                     self.dropout if layer.drops else None)
+
+  def _pool(self, x, layer):
+    self._skips[layer.level - 1] = x
+    return pooling.max_pool(x, [2] * self.config.dimensions)
+
+  def _up(self, x, layer):
+    with tf.compat.v1.variable_scope(layer.name):
       x = convolution.transposed_convolution(
-          x, self._filters(f'{name}_channels', level), kernel_size=2,
-          strides=2, variable_dtype=self._variable_dtype)
+          x, mtf.Dimension(f'{layer.name}_channels', layer.outputs),
+          kernel_size=layer.kernel, strides=layer.stride,
+          variable_dtype=self._variable_dtype)
     return dropout_lib.dropout(x, self.dropout) if self.dropout else x
 
-  def _head(self, x):
-    classes = mtf.Dimension('classes', self.num_classes)
-    with tf.compat.v1.variable_scope('head'):
-      x = convolution.convolution(x, classes, kernel_size=1,
+  def _join(self, x, layer):
+    skip = _renamed(self._skips.pop(layer.level), x)
+    return mtf.concat([x, skip], x.shape.dims[-1].name)
+
+  def _head(self, x, layer):
+    classes = mtf.Dimension('classes', layer.outputs)
+    with tf.compat.v1.variable_scope(layer.name):
+      x = convolution.convolution(x, classes, kernel_size=layer.kernel,
                                   variable_dtype=self._variable_dtype)
       bias = mtf.get_variable(
           x.mesh, 'bias', mtf.Shape([classes]), dtype=tf.float32,
           initializer=tf.compat.v1.zeros_initializer())
     return mtf.cast(x, tf.float32) + bias
-
-
-def _halved(x):
-  """Halves every spatial dim by max pooling."""
-  return pooling.max_pool(x, [2] * (len(x.shape.dims) - 2))
 
 
 def _renamed(x, like):

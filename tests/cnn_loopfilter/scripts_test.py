@@ -188,16 +188,19 @@ def _relative_errors(folder):
 
 @pytest.mark.parametrize('name, learning_rate', [
     ('adam', 0.004), ('lamb', 0.01)])
-def test_the_loss_falls_by_either_optimizer(way, name, learning_rate):
+def test_either_optimizer_leaves_the_zero_start(way, name, learning_rate):
   work, _ = way
   _run('train.py', f'--data_dir={work}/patches', f'--model_dir={work}/{name}',
-       *_SMALL, f'--config.optimizer.name={name}',
+       *_SMALL, '--config.training.steps=240',
+       '--config.training.save_every_steps=240',
+       '--config.training.evaluate_every_steps=240',
+       f'--config.optimizer.name={name}',
        f'--config.optimizer.learning_rate={learning_rate}')
   relative = _relative_errors(work / name)
-  assert len(relative) == 10
-  # The filter begins with changing nothing.
+  assert len(relative) == 60
+  # The filter begins with changing nothing; single batches differ much.
   assert relative[0] == 1
-  assert max(relative[-3:]) < 0.99
+  assert np.mean(relative[30:]) < 0.99
   _run('train.py', '--mode=export', f'--model_dir={work}/{name}',
        f'--output={work}/{name}.npz', *_SMALL)
   trained = float_filter.load(work / f'{name}.npz')

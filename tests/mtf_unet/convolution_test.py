@@ -129,19 +129,6 @@ def test_transposed_convolution_in_two_dimensions_equals_tf_nn(mesh):
   _check_transposed(_X2D, mesh, (4, 2))
 
 
-@pytest.mark.parametrize('kernel, stride, dilation, before, after', [
-    (3, 1, 1, 1, 1),   # y[j] reads x[j - 1 .. j + 1]
-    (3, 2, 1, 0, 1),   # SAME pads one voxel, behind
-    (2, 2, 1, 0, 0),   # windows do not overlap
-    (3, 1, 2, 2, 2),
-    (9, 1, 1, 4, 4),
-])
-def test_margins_are_those_of_same_padding(kernel, stride, dilation, before,
-                                           after):
-  geometry = convolution.Geometry.of([kernel], [stride], [dilation])
-  assert geometry.input_margins == [(before, after)]
-
-
 def test_even_kernel_is_refused():
   with pytest.raises(ValueError, match='kernel_size: got 4'):
     lowered.run_layer(

@@ -1,0 +1,90 @@
+"""Compares planned with measured memory of one process.
+
+  python scripts/mtf_unet/measure_plan.py --sizes=64,96,128 --base=16
+
+For each size a fresh process (scripts/mtf_unet/benchmark.py) runs training
+steps of batch 1 and reports its peak resident memory above idle; the table
+sets it beside what the planner says.
+"""
+
+import os
+import pathlib
+import sys
+
+# What all scripts share; a folder of its own, as scripts/ itself would hide
+# the packages of the same names.
+sys.path.append(str(pathlib.Path(__file__).parents[1] / 'shared'))
+
+from absl import flags
+import command_line
+
+from mtf_unet import config as config_lib
+from mtf_unet import errors
+from mtf_unet import layout
+from mtf_unet import memory_planner
+from mtf_unet.benchmark import problem as problem_lib
+from mtf_unet.benchmark import rounds
+from mtf_unet.benchmark import variants
+
+_SIZES = flags.DEFINE_list('sizes', ['64', '96', '128'],
+                           'Voxels along each edge.')
+_BASE = flags.DEFINE_integer('base', 16, 'Filters of the first level.')
+_VARIANT = flags.DEFINE_string('variant', 'mesh 1x1x1', 'Mesh to measure.')
+_STEPS = flags.DEFINE_integer('steps', 3, 'Steps after two of warm-up.')
+_TIMEOUT_S = flags.DEFINE_float(
+    'timeout_s', 1800, 'Seconds after which a process is given up.')
+
+_MIB = 2 ** 20
+_BENCHMARK = pathlib.Path(__file__).with_name('benchmark.py')
+
+
+def _planned(problem: problem_lib.Problem, split: tuple[int, int, int]
+             ) -> memory_planner.Plan:
+  """Plans the benchmark's step."""
+  config = config_lib.Config(
+      data=config_lib.DataConfig(size=(problem.size,) * 3,
+                                 num_classes=problem.num_classes),
+      mesh=config_lib.MeshConfig(spatial_split=split),
+      network=problem.network,
+      training=config_lib.TrainingConfig(batch_size=1))
+  return memory_planner.plan(config, layout.partition(config.mesh))
+
+
+def _row(size: int) -> str:
+  """Measures one size and writes its line."""
+  problem = problem_lib.Problem(_BASE.value, size, _STEPS.value)
+  variant = variants.find(_VARIANT.value)
+  if not variant.blocks:
+    raise errors.InputError(
+        f'--variant: got {variant.name!r}, expected a mesh')
+  split = next(iter(variant.modes.values()))['spatial_split']
+  problem.check_split(split)
+  plan = _planned(problem, split)
+  report = rounds.run_child(
+      [sys.executable, os.path.abspath(_BENCHMARK),
+       f'--variant={variant.name}', f'--base={problem.base_filters}',
+       f'--size={size}', f'--steps={problem.steps}'], _TIMEOUT_S.value)
+  if 'note' in report:
+    raise errors.InputError(f'--sizes: {size}: {report["note"]}')
+  tensors = (plan.variables
+             + plan.partition.mesh_size * plan.block.bytes) / _MIB
+  planned = memory_planner.process_bytes(plan) / _MIB
+  return (f'| {size}^3 | {tensors:.0f} | {planned:.0f} | '
+          f'{report["peak_mib"]:.0f} | {planned / report["peak_mib"]:.2f} |')
+
+
+def main() -> None:
+  """Prints a line for each size as soon as it is measured."""
+  if not all(text.isdigit() for text in _SIZES.value):
+    raise errors.InputError(
+        f'--sizes: got {",".join(_SIZES.value)!r}, expected whole numbers '
+        'separated by commas')
+  print(f'Base {_BASE.value}, batch 1, float32, Adafactor, {_VARIANT.value}.\n')
+  print('| size | tensors, MiB | planned for the process, MiB | measured, MiB '
+        '| planned / measured |\n|---|---|---|---|---|')
+  for size in map(int, _SIZES.value):
+    print(_row(size), flush=True)
+
+
+if __name__ == '__main__':
+  command_line.run(main)

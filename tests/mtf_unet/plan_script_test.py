@@ -1,0 +1,93 @@
+"""scripts/mtf_unet/plan.py and measure_plan.py, as a user runs them."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+_ROOT = pathlib.Path(__file__).parents[2]
+_SCRIPTS = _ROOT / 'scripts' / 'mtf_unet'
+
+
+def _run(script, *arguments):
+  return subprocess.run(
+      [sys.executable, str(_SCRIPTS / script), *arguments], cwd=_ROOT,
+      capture_output=True, text=True, check=False)
+
+
+def _plan(*arguments, config='lits_512'):
+  return _run('plan.py', f'--config=configs/mtf_unet/{config}.py', *arguments)
+
+
+def test_paper_experiment_fits_16_gib():
+  done = _plan('--device=v3')
+  assert done.returncode == 0, done.stderr
+  assert 'mesh rows:16;columns:16;cores:2' in done.stdout
+  assert 'The step fits: 9.14 GiB of 16 GiB' in done.stdout
+  assert '| decoder_0_1 | 16x32x32x512x32 | 27712 |' in done.stdout
+
+
+def test_plan_that_does_not_fit_exits_with_2():
+  done = _plan('--device=v2', '--nolayers')
+  assert done.returncode == 2, done.stderr
+  assert 'does NOT fit: 9.14 GiB of 8 GiB' in done.stdout
+  assert 'encoder_0_0' not in done.stdout
+
+
+def test_every_number_as_json():
+  done = _plan('--json', config='hippocampus')
+  content = json.loads(done.stdout)
+  assert content['mesh_shape'] == 'x_blocks:2;y_blocks:2'
+  assert content['device_bytes'] < content['process_bytes']
+  assert content['layers'][0]['layer']['name'] == 'encoder_0_0'
+  assert content['flop'] > 0
+
+
+def test_proposal_can_be_set_on_the_command_line():
+  done = _plan('--device=0.4', '--fit', '--nolayers', config='hippocampus')
+  assert done.returncode == 0, done.stderr
+  first = done.stdout.splitlines()[0]
+  proposal = first.removeprefix('Smallest mesh that fits: ')
+  assert proposal != first
+  keys = [f'--config.{key}' for key in proposal.replace(', mesh', '\nmesh')
+          .splitlines()]
+  again = _plan('--device=0.4', '--nolayers', *keys, config='hippocampus')
+  assert again.returncode == 0, again.stderr
+  assert again.stdout.splitlines() == done.stdout.splitlines()[2:]
+
+
+@pytest.mark.parametrize('arguments, words', [
+    (['--device=v9'], "device: got 'v9', expected v2, v3, v4"),
+    (['--fit'], '--fit needs --device'),
+    (['--fit', '--device=0.01'], 'too small for any mesh; the least is'),
+    (['--fit', '--device=8', '--config.data.size=(100, 512, 512)'],
+     '100 voxels along x do not divide'),
+], ids=['device', 'fit alone', 'too small', 'no split divides'])
+def test_mistakes_are_told_in_one_line(arguments, words):
+  done = _plan(*arguments)
+  assert done.returncode == 1
+  assert done.stderr.startswith('error: ') and words in done.stderr
+  assert done.stderr.count('\n') == 1
+
+
+@pytest.mark.slow
+def test_measured_table_has_a_line_for_each_size():
+  done = _run('measure_plan.py', '--sizes=16,24', '--base=4', '--steps=1')
+  assert done.returncode == 0, done.stderr
+  lines = done.stdout.splitlines()
+  assert [line.split(' | ')[0] for line in lines[-2:]] == ['| 16^3', '| 24^3']
+  ratios = [float(line.split('|')[-2]) for line in lines[-2:]]
+  assert all(0.85 < ratio < 1.15 for ratio in ratios)
+
+
+@pytest.mark.parametrize('arguments, words', [
+    (['--sizes=64,x'], 'expected whole numbers'),
+    (['--sizes=20'], '20 voxels along x do not divide'),
+    (['--sizes=16', '--variant=Keras'], 'expected a mesh'),
+])
+def test_measuring_tells_mistakes_in_one_line(arguments, words):
+  done = _run('measure_plan.py', *arguments)
+  assert done.returncode == 1
+  assert words in done.stderr and done.stderr.count('\n') == 1

@@ -1,0 +1,142 @@
+"""Who writes, who reads, and what is held in between."""
+
+import numpy as np
+import pytest
+
+from mtf_unet import architecture
+from mtf_unet import config as config_lib
+from mtf_unet import convolution
+from mtf_unet import layout
+from mtf_unet import normalization
+from mtf_unet import pooling
+from mtf_unet import step_schedule
+from mtf_unet import unet
+from tests.mtf_unet import lowered
+
+_SIZE = (16, 8, 8)
+
+
+def _config(**mesh):
+  return config_lib.from_mapping({
+      'data': {'size': _SIZE}, 'mesh': mesh,
+      'network': {'base_filters': 4, 'levels': 2},
+      'training': {'batch_size': 2}})
+
+
+def _operations(config):
+  return step_schedule.schedule(
+      config, layout.partition(config.mesh),
+      architecture.layers(config.network, 1, 3))
+
+
+def _operation(name, reads, writes, scratch=0, backward=False):
+  return step_schedule.Operation(name, name, reads, writes, scratch, backward)
+
+
+def test_tensor_is_held_from_its_writer_to_its_last_reader():
+  operations = [
+      _operation('one', ('in',), {'a': 10}),
+      _operation('two', ('a',), {'b': 20}, scratch=5),
+      _operation('three', ('b',), {'c': 1}),   # a has gone
+      _operation('four', ('c',), {'d': 30}),
+      _operation('five', ('d', 'in'), {}),
+  ]
+  # 'two': in 3, a 10, b 20, scratch 5; 'four': in 3, c 1, d 30.
+  assert step_schedule.peak(operations, {'in': 3}) == step_schedule.Moment(
+      38, 'two', 'two')
+
+
+def test_kept_is_what_the_backward_pass_reads_of_the_forward_pass():
+  operations = [
+      _operation('one', ('in',), {'a': 10, 'mask': 2}),
+      _operation('two', ('a',), {'b': 20}),
+      _operation('back', ('b', 'mask'), {'d b': 20}, backward=True),
+      _operation('further', ('d b', 'in'), {}, backward=True),
+  ]
+  assert step_schedule.kept(operations) == {'mask': 2, 'b': 20}
+
+
+@pytest.mark.parametrize('mesh', [
+    {}, {'spatial_split': (2, 1, 2)}, {'batch_split': 2}],
+    ids=['whole', 'space', 'batch'])
+def test_everything_read_has_been_written(mesh):
+  there = {step_schedule.IMAGES, step_schedule.LABELS}
+  for operation in _operations(_config(**mesh)):
+    assert set(operation.reads) <= there, operation
+    there |= set(operation.writes)
+
+
+def test_blocks_keep_output_input_and_mask_of_a_convolution():
+  kept = step_schedule.kept(_operations(_config()))
+  voxels = 2 * 16 * 8 * 8
+  # encoder_0_1: its output, its input (the layer before), one byte of mask.
+  assert kept['encoder_0_1/output'] == voxels * 4 * 4
+  assert kept['encoder_0_0'] == voxels * 4 * 4
+  assert kept['encoder_0_1/mask'] == voxels * 4
+  assert 'encoder_0_0/mask' not in kept
+  assert kept['join_0'] == voxels * 8 * 4
+
+
+def test_split_blocks_keep_the_widened_input_in_place_of_the_input():
+  kept = step_schedule.kept(_operations(_config(spatial_split=(2, 1, 1))))
+  # All three axes are widened, those that are whole by zeros.
+  assert kept['encoder_0_1/widened'] == 2 * 10 * 10 * 10 * 4 * 4
+  assert 'encoder_0_0' not in kept
+  # What a pooling and a transposed convolution read has no margin.
+  assert kept['encoder_1_1'] == 2 * 4 * 4 * 4 * 8 * 4
+
+
+@pytest.mark.parametrize('mesh', [
+    {}, {'spatial_split': (2, 1, 1)}, {'spatial_split': (2, 2, 2)}],
+    ids=['whole', '2x1x1', '2x2x2'])
+def test_written_sizes_are_those_of_the_lowered_graph(mesh):
+  config = _config(**mesh)
+  partition = layout.partition(config.mesh)
+  written = {}
+  for operation in _operations(config):
+    written |= operation.writes
+  with lowered.bench(config.mesh) as bench:
+    images = bench.activation(np.zeros((2, *_SIZE, 1), np.float32))
+    unet.Network(config.network, 3).logits(images)
+    lowering = bench.lower()
+    size = lambda laid_out: laid_out.to_laid_out_tensor().all_slices[
+        0].shape.num_elements() * 4
+    found = {kind: [op for op in bench.graph.operations
+                    if isinstance(op, kind)]
+             for kind in (convolution.ConvolutionOperation,
+                          normalization.NormalizeOperation,
+                          pooling.PoolOperation)}
+    result = lambda op: size(lowering.tensors[op.outputs[0]])
+    layers = architecture.layers(config.network, 1, 3)
+    names = lambda kind: [la.name for la in layers if la.kind == kind]
+    normed = names(architecture.CONVOLUTION)
+    *filters, _ = found[convolution.ConvolutionOperation]
+    assert [written[f'{n}/output'] for n in normed] == [
+        result(op) for op in filters]
+    assert [written[n] for n in normed] == [
+        result(op) for op in found[normalization.NormalizeOperation]]
+    assert [written[n] for n in names(architecture.POOL)] == [
+        result(op) for op in found[pooling.PoolOperation]]
+    if partition.mesh_size > 1:
+      assert [written[f'{n}/widened'] for n in normed] == [
+          size(op.widened) for op in filters]
+
+
+def test_first_layer_has_no_gradient_to_its_input():
+  names = [(operation.layer, operation.name)
+           for operation in _operations(_config())]
+  assert ('encoder_0_1', 'input gradient') in names
+  assert ('encoder_0_0', 'input gradient') not in names
+  assert ('encoder_0_0', 'filter gradient') in names
+
+
+def test_bfloat16_halves_activations_and_leaves_masks():
+  half = config_lib.from_mapping({
+      'data': {'size': _SIZE},
+      'network': {'base_filters': 4, 'levels': 2,
+                  'activation_dtype': 'bfloat16'},
+      'training': {'batch_size': 2}})
+  came, full = (step_schedule.kept(_operations(c)) for c in (half, _config()))
+  assert came['encoder_0_1/output'] * 2 == full['encoder_0_1/output']
+  assert came['encoder_0_1/mask'] == full['encoder_0_1/mask']
+  assert came['logits'] == full['logits']
