@@ -17,7 +17,7 @@ from cnn_loopfilter import dfp
 from cnn_loopfilter import errors
 from cnn_loopfilter import integer_graph
 
-BACKENDS = ('auto', 'numpy', 'int32', 'fast')
+BACKENDS = ('auto', 'numpy', 'int32', 'float32', 'fast')
 
 
 class Runtime(typing.Protocol):
@@ -49,8 +49,9 @@ def load(folder: str | os.PathLike, backend: str = 'auto') -> Runtime:
 
   Args:
     folder: what export_dfp.py wrote.
-    backend: 'numpy'; 'int32' or 'fast' (both on TensorFlow); 'auto': 'fast'
-      where TensorFlow is installed, else 'numpy'. All give the same bits.
+    backend: 'numpy'; on TensorFlow 'int32', 'float32' (where that is exact)
+      or 'fast', the fastest kernels of this machine; 'auto': 'fast' where
+      TensorFlow is installed, else 'numpy'. All give the same bits.
 
   Raises:
     InputError: for another backend, or a bad folder.
@@ -70,7 +71,8 @@ def of(filter_: integer_graph.IntegerFilter, backend: str = 'auto') -> Runtime:
     return Reference(filter_)
   # A decoder without TensorFlow shall be able to import this file.
   on_tensorflow = importlib.import_module('cnn_loopfilter.runtime_tensorflow')
-  return on_tensorflow.make(filter_, fast=backend == 'fast')
+  return on_tensorflow.make(
+      filter_, 'int8' if backend == 'fast' else backend)
 
 
 class Reference:

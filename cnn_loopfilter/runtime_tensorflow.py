@@ -1,10 +1,16 @@
-"""Runs an exported filter on TensorFlow: in int32, or as fast as floats go.
+"""Runs an exported filter on TensorFlow, by one of three sets of kernels.
 
-The fast runtime convolves float32 tensors whose values are integers. That is
-exact, in whatever order the products are summed, as long as no partial sum
-leaves 24 bits, and this is proven for each layer from its weights. Where the
-proof fails, the activations are split into high and low bits, so that it holds
-for each half; the halves are joined without rounding, or in int32.
+int32 is TensorFlow's own integer convolution, there everywhere and slow.
+
+float32 convolves tensors whose values are integers. That is exact, in whatever
+order the products are summed, as long as no partial sum leaves 24 bits, and
+this is proven for each layer from its weights. Where the proof fails, the
+activations are split into high and low bits, so that it holds for each half;
+the halves are joined without rounding, or in int32.
+
+int8 is oneDNN's, several times as fast; see `int8_kernels`.
+
+A layer that the chosen kernels cannot do exactly takes the next of the list.
 """
 
 import math
@@ -13,8 +19,11 @@ import warnings
 import numpy as np
 import tensorflow as tf
 
+from cnn_loopfilter import int8_kernels
 from cnn_loopfilter import integer_graph
 
+# From slow to fast.
+KERNELS = ('int32', 'float32', 'int8')
 # Largest integer below which float32 holds every integer.
 _EXACT = 2 ** 24
 # Samples of a tile with its margins: 64 channels of them take 64 MB, which
@@ -136,33 +145,41 @@ def _joins_in_float(layer, step, bits):
 
 
 def residual(filter_: integer_graph.IntegerFilter, reconstruction: tf.Tensor,
-             qp: tf.Tensor, *, fast: bool) -> tf.Tensor:
+             qp: tf.Tensor, *, kernels: str) -> tf.Tensor:
   """Builds the layers.
 
   Args:
     filter_: the filter.
     reconstruction: int32 [batch, height, width, 1].
     qp: int32 [batch].
-    fast: use exact float32 convolutions where there are any.
+    kernels: one of KERNELS, the fastest that may be taken.
 
   Returns:
     int32 [batch, height, width, 1], the last layer's output.
   """
   plane = _left(qp, filter_.depth - integer_graph.QP_BITS)
   plane = tf.reshape(plane, [-1, 1, 1, 1]) * tf.ones_like(reconstruction)
-  x = tf.concat([reconstruction, plane], axis=3)
-  if fast:
-    x = tf.cast(x, tf.float32)
+  x, least = tf.concat([reconstruction, plane], axis=3), 0
   for layer, step in zip(filter_.layers, filter_.plan):
-    bits = split_bits(layer, step) if fast else None
-    if bits is None:
-      x = _int32_layer(x, layer, step)
-      x = tf.cast(x, tf.float32) if fast and step.high < _EXACT else x
-    elif bits == 0:
-      x = _float_layer(x, layer, step)
-    else:
-      x = _split_layer(x, layer, step, bits)
+    # The activations of oneDNN's kernels have no sign.
+    way = 'float32' if kernels == 'int8' and least < 0 else kernels
+    x, least = _layer(x, layer, step, way), step.low
   return tf.cast(x, tf.int32)
+
+
+def _layer(x, layer, step, kernels):
+  """One layer; its integers come and go in whatever type suits the kernel."""
+  if kernels == 'int8' and int8_kernels.fuses(layer, step):
+    return int8_kernels.fused_layer(x, layer, step)
+  if kernels == 'int8' and int8_kernels.sums(layer, step):
+    return _finish(int8_kernels.convolve(x, layer, step), layer, step)
+  bits = split_bits(layer, step) if kernels != 'int32' else None
+  if bits is None:
+    return _int32_layer(x, layer, step)
+  x = tf.cast(x, tf.float32)
+  if bits == 0:
+    return _float_layer(x, layer, step)
+  return _split_layer(x, layer, step, bits)
 
 
 def joined(filter_: integer_graph.IntegerFilter, reconstruction: tf.Tensor,
@@ -174,20 +191,21 @@ def joined(filter_: integer_graph.IntegerFilter, reconstruction: tf.Tensor,
                           2 ** filter_.depth - 1)
 
 
-def function(filter_: integer_graph.IntegerFilter, *, fast: bool,
+def function(filter_: integer_graph.IntegerFilter, *, kernels: str,
              jit_compile: bool | None = None) -> tf.types.experimental.Callable:
   """Makes the tf.function (reconstruction, qp) -> (filtered, residual).
 
   Args:
     filter_: the filter.
-    fast: see `residual`.
-    jit_compile: True: compile with XLA, which is slower on a CPU.
+    kernels: see `residual`.
+    jit_compile: True: compile with XLA, which is slower on a CPU and has no
+      int8 kernels.
   """
   @tf.function(jit_compile=jit_compile, input_signature=[
       tf.TensorSpec([None, None, None, 1], tf.int32, 'reconstruction'),
       tf.TensorSpec([None], tf.int32, 'qp')])
   def run(reconstruction, qp):
-    residuals = residual(filter_, reconstruction, qp, fast=fast)
+    residuals = residual(filter_, reconstruction, qp, kernels=kernels)
     return joined(filter_, reconstruction, residuals), residuals
   return run
 
@@ -197,16 +215,16 @@ class TensorFlowRuntime:
 
   Args:
     filter_: the filter.
-    fast: float32 where it is exact; else int32 everywhere.
+    kernels: one of KERNELS; 'int8' only where `int8_kernels.available`.
     jit_compile: compile with XLA.
     tile_samples: samples of a tile with its margins, all of the batch's.
   """
 
-  def __init__(self, filter_: integer_graph.IntegerFilter, *, fast: bool,
+  def __init__(self, filter_: integer_graph.IntegerFilter, *, kernels: str,
                jit_compile: bool | None = None,
                tile_samples: int = _TILE_SAMPLES):
-    self.filter, self.depth, self.fast = filter_, filter_.depth, fast
-    self._run = function(filter_, fast=fast, jit_compile=jit_compile)
+    self.filter, self.depth, self.kernels = filter_, filter_.depth, kernels
+    self._run = function(filter_, kernels=kernels, jit_compile=jit_compile)
     self._tile_samples = tile_samples
 
   def agrees(self) -> bool:
@@ -278,22 +296,27 @@ def tile_shape(height: int, width: int, margin: int,
   return best[1]
 
 
-def make(filter_: integer_graph.IntegerFilter, *,
-         fast: bool) -> TensorFlowRuntime:
-  """Makes a runtime; the fast one has to pass the filter's known answer.
+def make(filter_: integer_graph.IntegerFilter,
+         kernels: str = 'int8') -> TensorFlowRuntime:
+  """Makes the fastest runtime that passes the filter's known answer.
 
   Kernels may sum in another way than the proof allows (Winograd, TF32, ...):
-  if a bit differs, a warning is given and int32 is used instead.
+  if a bit differs, a warning is given and slower ones are tried.
+
+  Args:
+    filter_: the filter.
+    kernels: one of KERNELS, the fastest that may be taken.
   """
-  if not fast:
-    return TensorFlowRuntime(filter_, fast=False)
-  if filter_.vector is None:
-    warnings.warn('the filter has no known answer to check the fast runtime '
-                  'with; int32 is used instead', stacklevel=2)
-    return TensorFlowRuntime(filter_, fast=False)
-  made = TensorFlowRuntime(filter_, fast=True)
-  if made.agrees():
-    return made
-  warnings.warn('the fast runtime does not give the known answer on this '
-                'machine; int32 is used instead', stacklevel=2)
-  return TensorFlowRuntime(filter_, fast=False)
+  if kernels != 'int32' and filter_.vector is None:
+    warnings.warn('the filter has no known answer to check fast kernels with; '
+                  'int32 is used instead', stacklevel=2)
+    kernels = 'int32'
+  for tried in reversed(KERNELS[1:KERNELS.index(kernels) + 1]):
+    if tried == 'int8' and not int8_kernels.available():
+      continue
+    made = TensorFlowRuntime(filter_, kernels=tried)
+    if made.agrees():
+      return made
+    warnings.warn(f'the {tried} kernels do not give the known answer on this '
+                  'machine; slower ones are used instead', stacklevel=2)
+  return TensorFlowRuntime(filter_, kernels='int32')

@@ -8,12 +8,15 @@ Weights are random: no way's time depends on them, but for the proof of
 exactness, which the table tells. Every figure comes from a fresh process;
 rounds go through all ways in turn, and the least time counts. Seconds are
 true on a quiet machine only; CPU seconds, of all threads, are nearly so on a
-busy one.
+busy one. "Of matmul" is the rate of multiplications beside that of a float32
+product of 2048x2048 matrices, measured in the same process.
 
 float Keras is the network with batch norm folded into convolutions, whole
-frames, its output scaled, added to the samples, rounded and clipped; the fast
-path and int32 work in tiles. TensorFlow Lite runs the same shapes with int8
-weights and activations (XNNPACK), rounded in its own way.
+frames, its output scaled, added to the samples, rounded and clipped. The exact
+ways work in tiles: "fast" takes the fastest kernels (int8 where oneDNN has
+them), "float32" floats that hold integers, "int32" those. TensorFlow Lite runs
+the same shapes with int8 weights and activations (XNNPACK), rounded in its own
+way.
 """
 
 import os
@@ -50,6 +53,8 @@ _OUTPUT = flags.DEFINE_string('output', '', 'Folder of the two files.')
 _WAY = flags.DEFINE_string('way', '', 'Run one way alone, print JSON.')
 # Of the fast path, against float Keras.
 _WANTED = {'8': 1.1, '16': 2.2}
+_KERNELS = {'fast': 'int8', 'float32': 'float32', 'int32': 'int32'}
+_MATRIX = 2048
 _QP = 32
 
 
@@ -67,7 +72,7 @@ def _size(word):
 def _ways():
   names = ['float Keras']
   for bits in _BITS.value:
-    names += [f'fast, {bits}-bit outputs', f'int32, {bits}-bit outputs']
+    names += [f'{name}, {bits}-bit outputs' for name in _KERNELS]
   return [*names, 'TFLite int8 XNNPACK']
 
 
@@ -108,7 +113,7 @@ def _keras(source, plane):
   return lambda: run(tf.constant(plane[None, ..., None])).numpy()
 
 
-def _integers(source, plane, bits, backend):
+def _integers(source, plane, bits, kernels):
   from cnn_loopfilter import calibration as calibration_lib
   from cnn_loopfilter import config as config_lib
   from cnn_loopfilter import quantizer
@@ -120,8 +125,7 @@ def _integers(source, plane, bits, backend):
   config = config_lib.QuantizationConfig(output_bits=bits)
   filter_ = quantizer.to_integers(source, config, quantizer.ristretto(
       source, config, calibration))
-  made = runtime_tensorflow.TensorFlowRuntime(
-      filter_, fast=backend == 'fast')
+  made = runtime_tensorflow.TensorFlowRuntime(filter_, kernels=kernels)
   return lambda: made.filter_plane(plane, _QP)
 
 
@@ -170,9 +174,21 @@ def _measure(way, size):
   elif way.startswith('TFLite'):
     run = _tflite(source, plane)
   else:
-    backend, bits = way.split(', ')
-    run = _integers(source, plane, int(bits.split('-')[0]), backend)
+    name, bits = way.split(', ')
+    run = _integers(source, plane, int(bits.split('-')[0]), _KERNELS[name])
   before = _peak_mb()
+  seconds, cpu_seconds = _least_times(run)
+  found = {'seconds': seconds, 'cpu_seconds': cpu_seconds,
+           'peak_mb': _peak_mb(), 'peak_mb_before': before,
+           'macs': source.macs_per_sample}
+  matrix = tf.constant(rng.normal(size=[_MATRIX] * 2).astype(np.float32))
+  product, _ = _least_times(lambda: tf.matmul(matrix, matrix).numpy())
+  rate = source.macs_per_sample * plane.size / seconds
+  return found | {'of_matmul': rate / (_MATRIX ** 3 / product)}
+
+
+def _least_times(run):
+  """Calls once to warm up, then some times; least seconds and CPU seconds."""
   run()
   seconds, cpu_seconds = [], []
   for _ in range(_FRAMES.value):
@@ -180,9 +196,7 @@ def _measure(way, size):
     run()
     seconds.append(time.perf_counter() - start)
     cpu_seconds.append(time.process_time() - cpu_start)
-  return {'seconds': min(seconds), 'cpu_seconds': min(cpu_seconds),
-          'peak_mb': _peak_mb(),
-          'peak_mb_before': before, 'macs': source.macs_per_sample}
+  return min(seconds), min(cpu_seconds)
 
 
 def _peak_mb():
@@ -202,7 +216,7 @@ def _run_child(way, size):
 
 def _table(found):
   lines = ['| luma frame | way | s | of float Keras | CPU s | of '
-           'float Keras | peak MB | wanted |', '|---' * 8 + '|']
+           'float Keras | of matmul | peak MB | wanted |', '|---' * 9 + '|']
   for size in _SIZES.value:
     keras = found[size, 'float Keras']
     for way in _ways():
@@ -214,6 +228,7 @@ def _table(found):
         wanted = f'{limit}: {"met" if ratio <= limit else "missed"}'
       lines.append(f'| {size} | {way} | {one["seconds"]:.3f} | {ratio:.2f} | '
                    f'{cpu:.3f} | {cpu / keras["cpu_seconds"]:.2f} | '
+                   f'{one["of_matmul"]:.0%} | '
                    f'{one["peak_mb"]:.0f} | {wanted} |')
   return '\n'.join(lines)
 

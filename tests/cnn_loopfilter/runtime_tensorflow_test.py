@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from cnn_loopfilter import int8_kernels
 from cnn_loopfilter import runtime
 from cnn_loopfilter import runtime_tensorflow
 from tests.cnn_loopfilter import integer_filters
@@ -19,6 +20,7 @@ _CASES = {
     'split': {'output_bits': 16},
     'deep': {'output_bits': 11, 'depth': 10},
     'wide_kernel': {'output_bits': 9, 'kernel': 5, 'widths': (6, 1)},
+    'bytes': {'output_bits': 9, 'widths': (20, 12, 6, 1)},
     'coarse_weights': {'output_bits': 8, 'weight_bits': 4},
     'int32': {'output_bits': 26, 'weight_bits': 3, 'widths': (2, 2, 1),
               'kernel': 1},
@@ -30,10 +32,18 @@ def case(request):
   return integer_filters.random_filter(**_CASES[request.param])
 
 
+def _kernels(options=()):
+  """Those that this process has; XLA has no int8."""
+  if 'jit_compile' in options or not int8_kernels.available():
+    return runtime_tensorflow.KERNELS[:-1]
+  return runtime_tensorflow.KERNELS
+
+
 def _same(filter_, rec, qp, **options):
   expected = runtime.Reference(filter_).filter_batch(rec, qp)
-  for fast in (False, True):
-    made = runtime_tensorflow.TensorFlowRuntime(filter_, fast=fast, **options)
+  for kernels in _kernels(options):
+    made = runtime_tensorflow.TensorFlowRuntime(
+        filter_, kernels=kernels, **options)
     np.testing.assert_array_equal(made.filter_batch(rec, qp), expected)
   return expected
 
@@ -92,23 +102,34 @@ def test_xla_gives_the_same_bits(case):
   _same(case, rec, qp, jit_compile=True)
 
 
-def test_fast_runtime_falls_back_when_a_bit_differs():
+def test_fastest_kernels_are_made_without_a_warning():
   filter_ = integer_filters.random_filter(with_vector=True)
   with warnings.catch_warnings():
     warnings.simplefilter('error')
-    assert runtime_tensorflow.make(filter_, fast=True).fast
+    for kernels in _kernels():
+      assert runtime_tensorflow.make(filter_, kernels).kernels == kernels
+
+
+def test_int32_is_used_when_a_bit_differs():
+  filter_ = integer_filters.random_filter(with_vector=True)
   wrong = filter_.vector.residual.copy()
   wrong[1, 2, 3, 0] ^= 1
   filter_ = dataclasses.replace(filter_, vector=dataclasses.replace(
       filter_.vector, residual=wrong))
-  with pytest.warns(UserWarning, match='int32 is used instead'):
-    assert not runtime_tensorflow.make(filter_, fast=True).fast
+  with pytest.warns(UserWarning, match='the float32 kernels do not give'):
+    assert runtime_tensorflow.make(filter_).kernels == 'int32'
+
+
+def test_float32_is_used_where_int8_is_missing(monkeypatch):
+  monkeypatch.setattr(int8_kernels, 'available', lambda: False)
+  filter_ = integer_filters.random_filter(with_vector=True)
+  assert runtime_tensorflow.make(filter_).kernels == 'float32'
 
 
 def test_filter_without_known_answer_runs_in_int32():
   with pytest.warns(UserWarning, match='no known answer'):
-    made = runtime_tensorflow.make(integer_filters.random_filter(), fast=True)
-  assert not made.fast
+    made = runtime_tensorflow.make(integer_filters.random_filter())
+  assert made.kernels == 'int32'
 
 
 def _digest():
@@ -117,8 +138,9 @@ def _digest():
   for name in ('plain', 'split'):
     filter_ = integer_filters.random_filter(**_CASES[name])
     rec, qp = integer_filters.random_planes(filter_, 4, 33, 35)
-    for fast in (False, True):
-      made = runtime_tensorflow.TensorFlowRuntime(filter_, fast=fast)
+    # Where there is no int8, float32 in its place: the hash stays the same.
+    for kernels in ('int32', 'float32', _kernels()[-1]):
+      made = runtime_tensorflow.TensorFlowRuntime(filter_, kernels=kernels)
       digest.update(made.filter_batch(rec, qp).tobytes())
   return digest.hexdigest()
 
@@ -143,7 +165,7 @@ def test_onednn_and_threads_change_no_bit(onednn, threads):
 def test_saved_function_has_the_runtimes_bits():
   filter_ = integer_filters.random_filter()
   rec, qp = integer_filters.random_planes(filter_, 2, 9, 8)
-  run = runtime_tensorflow.function(filter_, fast=False)
+  run = runtime_tensorflow.function(filter_, kernels='int32')
   filtered, _ = run(tf.constant(rec), tf.constant(qp))
   np.testing.assert_array_equal(
       filtered, runtime.Reference(filter_).filter_batch(rec, qp))

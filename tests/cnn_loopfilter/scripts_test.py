@@ -116,7 +116,7 @@ def test_the_exported_filter_gives_the_same_bits_everywhere(way):
   plane = data.camera()[:61, :83]
   expected, *others = (
       runtime.load(work / 'exported', backend).filter_plane(plane, 32)
-      for backend in ('numpy', 'int32', 'fast'))
+      for backend in runtime.BACKENDS)
   for other in others:
     np.testing.assert_array_equal(other, expected)
 
@@ -216,7 +216,7 @@ def test_real_pictures_give_the_same_bits_on_every_runtime():
     for plane in coded.reconstruction.planes:
       expected, *others = (
           pretrained.load(backend=backend).filter_plane(plane, qp)
-          for backend in ('numpy', 'int32', 'fast'))
+          for backend in runtime.BACKENDS)
       assert np.mean(expected != plane) > 0.1
       for other in others:
         np.testing.assert_array_equal(other, expected)
