@@ -37,6 +37,8 @@ from cnn_loopfilter import evaluation
 from cnn_loopfilter import figures
 from cnn_loopfilter import frames as frames_lib
 from cnn_loopfilter import results as results_lib
+from cnn_loopfilter import switch_coding
+from cnn_loopfilter import switched
 from cnn_loopfilter.codec import cached
 
 _CONFIG = command_line.define_config(config_lib.Config)
@@ -52,6 +54,11 @@ _EVERY = flags.DEFINE_integer(
     'every', 1, 'Takes every so many of the sequences.', lower_bound=1)
 _FRAMES = flags.DEFINE_integer(
     'frames', None, 'At most so many frames of a sequence.', lower_bound=1)
+_SWITCHES = flags.DEFINE_multi_enum(
+    'switches', [], list(switch_coding.CODINGS),
+    'Measure filters with switches too, so coded; may be given twice.')
+_BLOCK = flags.DEFINE_integer(
+    'switch_block', 64, 'Edge of a switched block in luma samples.')
 flags.mark_flags_as_required(['input', 'output'])
 # Of so many sequences crops are drawn.
 _CROPS = 4
@@ -84,8 +91,10 @@ def main() -> None:
     codec = cached.Cached(codec, _CACHE.value)
   sequences = frame_sources.open_input(_INPUT.value)[::_EVERY.value]
   filters = plane_filters.load(_FILTER.value, sequences)
+  switches = switched.Setting(tuple(_SWITCHES.value), _BLOCK.value)
   found = evaluation.evaluate(
       sequences, codec, config.data.qps, filters, limit=_FRAMES.value,
+      switches=switches,
       on_point=item_progress.ItemProgress('point'))
   rows = [row for against in (evaluation.ANCHOR, evaluation.UNFILTERED)
           if against in codec.filters
