@@ -39,5 +39,9 @@ def at_depth(filter_: integer_graph.IntegerFilter,
     raise errors.InputError(
         f'depth: got video of {depth} bits, expected {filter_.depth} or more, '
         'as the filter was made for')
-  deeper = dataclasses.replace(filter_, depth=depth, vector=None)
+  try:
+    deeper = dataclasses.replace(filter_, depth=depth, vector=None)
+  except errors.InputError as error:
+    raise errors.InputError(f'a filter of {filter_.depth} bits cannot filter '
+                            f'video of {depth}: {error}') from error
   return deeper if filter_.vector is None else known_answer.added(deeper)
