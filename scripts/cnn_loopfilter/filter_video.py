@@ -155,7 +155,7 @@ def main(input_name: str, output_name: str) -> None:
   input_path, output_path = map(pathlib.Path, (input_name, output_name))
   _check_flags(input_path, output_path)
   folder = _FILTER.value or str(pretrained.folder())
-  digest, own_depth = side_file.digest_of(folder), artefact.load(folder).depth
+  own_depth, digest = artefact.load(folder).depth, side_file.digest_of(folder)
   video = _open(input_name)
   print(f'{input_name}: {video.format.width}x{video.format.height}, '
         f'{video.format.depth} bits, 4:{video.format.chroma[1]}:'
