@@ -35,7 +35,8 @@ class Video:
     count: of frames; of a stream what its packets promise.
     open: starts at the first picture on each call.
     words: of the Y4M header that keeps rate, aspect and range.
-    has_qps: pictures tell their QPs.
+    qp_source: what the pictures' QPs are, for the user; '' where they tell
+      none.
     kind: one sentence on what is decoded, for the user.
   """
   name: str
@@ -43,7 +44,7 @@ class Video:
   count: int
   open: Callable[[], Iterator[Picture]]
   words: tuple[str, ...]
-  has_qps: bool
+  qp_source: str
   kind: str
 
 
@@ -73,7 +74,7 @@ def open_video(path: pathlib.Path,
     for frame in sequence.open():
       yield Picture(frame)
 
-  return Video(str(path), sequence.format, sequence.count, read, words, False,
+  return Video(str(path), sequence.format, sequence.count, read, words, '',
                'samples as they are: the filter is in the loop where they '
                "come from an intra picture before the codec's own filters")
 

@@ -13,7 +13,7 @@ file and reaches the same frames, which is checked frame by frame.
 
 IN is Y4M, raw YUV (its size in the name, or --size, --bits, --chroma) or
 anything that PyAV decodes; OUT is .y4m or .yuv and appears when it is whole.
-The QP of H.264 is the stream's own; all else needs --qp.
+The QP of H.264 and of all-intra HEVC is the stream's own; all else needs --qp.
 """
 
 import os
@@ -104,10 +104,9 @@ def _jobs(video):
   """Jobs with QPs by flag or stream; says which."""
   if _QP.value is not None:
     print(f'QP: {_QP.value}, by --qp')
-  elif video.has_qps:
-    print('QP: told by the stream, ' + (
-        f'block by block of {_BLOCK.value} samples' if _BLOCK_QP.value
-        else 'the mean of each frame'))
+  elif video.qp_source:
+    print(f'QP: {video.qp_source}, the mean of each ' + (
+        f'block of {_BLOCK.value} samples' if _BLOCK_QP.value else 'frame'))
   else:
     raise errors.InputError('--qp: got none, expected 0 to 63, as '
                             f'{video.name} tells no QP')

@@ -50,6 +50,7 @@ def _work(tmp_path_factory):
   data = (work / 'coded.y4m').read_bytes()
   (work / 'cut.y4m').write_bytes(data[:-100])
   clips.write_stream(work / 'avc.mkv', _SMALL, 3, qp='30')
+  clips.write_stream(work / 'mpeg2.mkv', _SMALL, 1, 'mpeg2video')
   stream = clips.write_stream(work / 'avc.h264', _SMALL, 3, qp='20', g='1')
   (work / 'cut.h264').write_bytes(stream.read_bytes()[:-1500])
   clips.write_stream(work / 'intra.mkv', _SMALL, 2, 'libx265',
@@ -100,14 +101,16 @@ def test_without_switches_everything_is_filtered(work):
 def test_h264_tells_its_qp_and_is_filtered_behind_the_decoder(work):
   said = _filter(work, 'avc.mkv', 'avc.y4m')
   assert 'a filter behind the decoder' in said
-  assert 'QP: told by the stream, the mean of each frame' in said
+  assert 'macroblock by macroblock, the mean of each frame' in said
   said = _filter(work, 'avc.mkv', 'block.y4m', '--block_qp', '--block=32')
-  assert 'block by block of 32' in said
+  assert 'the mean of each block of 32 samples' in said
 
 
 def test_all_intra_hevc_is_filtered_in_the_loop(work):
-  said = _filter(work, 'intra.mkv', 'intra.y4m', '--qp=37')
-  assert 'exactly in the loop' in said
+  said = _filter(work, 'intra.mkv', 'intra.y4m')
+  assert 'exactly in the loop' in said and 'slice headers' in said
+  _filter(work, 'intra.mkv', 'qp.y4m', '--qp=37')
+  assert _crcs(work / 'intra.y4m') == _crcs(work / 'qp.y4m')
   assert len(_crcs(work / 'intra.y4m')) == 2
 
 
@@ -124,7 +127,7 @@ def test_ten_bits_go_through_a_filter_of_eight(work, chroma):
 
 _MISTAKES = {
     'no_qp': (['coded.y4m'], '--qp: got none, expected 0 to 63, as coded.y4m'),
-    'no_qp_hevc': (['intra.mkv'], 'as intra.mkv tells no QP'),
+    'no_qp_mpeg2': (['mpeg2.mkv'], 'as mpeg2.mkv tells no QP'),
     'none': (['none.y4m', '--qp=30'], 'none.y4m: no such file'),
     'cut': (['cut.y4m', '--qp=30'], 'cut.y4m: ends within frame 2'),
     'cut_stream': (['cut.h264'], 'cut.h264: cannot be read or decoded'),

@@ -43,7 +43,8 @@ def _video(layout, count=3, noise=0, qps=None, first=0):
           0, 2 ** layout.depth - 1).astype(plane.dtype)
                      for plane in frame.planes)
       yield video.Picture(frames.Frame(planes, layout), qps)
-  return video.Video('x.y4m', layout, count, read, (), qps is not None, '')
+  return video.Video('x.y4m', layout, count, read, (),
+                     '' if qps is None else 'the test', '')
 
 
 def _encoded(coded, original, filter_jobs, coding='arithmetic', *, qp=None,

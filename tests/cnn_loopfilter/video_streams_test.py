@@ -21,9 +21,10 @@ def test_all_intra_hevc_is_decoded_without_its_filters(tmp_path, depth, chroma):
   opened = video.open_video(path)
   assert (opened.format, opened.count) == (layout, 2)
   assert 'exactly in the loop' in opened.kind
-  assert not opened.has_qps
+  assert 'slice headers' in opened.qp_source
   codec = x265.X265('ultrafast')
   for number, picture in enumerate(opened.open()):
+    assert (picture.qps == 37).all() and picture.qps.shape == (4, 6)
     coded = next(codec.encode([clips.frame(layout, number)], 37, 'none'))
     for plane, other in zip(picture.frame.planes, coded.reconstruction.planes,
                             strict=True):
@@ -51,7 +52,7 @@ def test_the_qp_of_h264_is_on_hevcs_scale(tmp_path, depth, told):
   path = clips.write_stream(tmp_path / 'a.mkv', frames.Format(96, 64, depth), 2,
                             **{'x264-params': f'qp={told}:ipratio=1'})
   opened = video.open_video(path)
-  assert opened.has_qps
+  assert 'side data' in opened.qp_source
   for picture in opened.open():
     assert picture.qps.shape == (4, 6)
     assert (picture.qps == 35).all()
@@ -78,7 +79,7 @@ def test_range_and_rate_are_kept(tmp_path, full, word):
 def test_quantizers_on_other_scales_are_not_taken_for_qps(tmp_path):
   path = clips.write_stream(tmp_path / 'a.mkv', _SMALL, 2, 'mpeg2video')
   opened = video.open_video(path)
-  assert not opened.has_qps
+  assert not opened.qp_source
   assert all(picture.qps is None for picture in opened.open())
 
 

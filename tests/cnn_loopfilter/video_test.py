@@ -15,7 +15,7 @@ def test_a_y4m_keeps_its_words(tmp_path):
   path = clips.write_y4m(tmp_path / 'a.y4m', _SMALL, 2, words=words)
   opened = video.open_video(path)
   assert (opened.format, opened.count, opened.words) == (_SMALL, 2, words)
-  assert not opened.has_qps
+  assert not opened.qp_source
   with open(tmp_path / 'b.y4m', 'wb') as stream:
     video.write(tmp_path / 'b.y4m', stream,
                 (picture.frame for picture in opened.open()), opened.words)
