@@ -15,27 +15,29 @@ from cnn_loopfilter import switches as switches_lib
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-  """What is measured beside the filters as they are.
+  """What is measured beside the filters as they are: each with each.
 
   Attributes:
     codings: of switch_coding.CODINGS, each once.
-    block: edge of a block in luma samples.
+    sizes: edges of blocks in luma samples, each once.
   """
   codings: tuple[str, ...] = switch_coding.CODINGS
-  block: int = 64
+  sizes: tuple[int, ...] = (64,)
 
   def __post_init__(self):
-    if len(set(self.codings)) != len(self.codings):
-      raise errors.InputError(
-          f'switches: got {", ".join(self.codings)}, expected each once')
+    for values in (self.codings, self.sizes):
+      if len(set(values)) != len(values):
+        raise errors.InputError(f'switches: got {", ".join(map(str, values))}, '
+                                'expected each once')
     for coding in self.codings:
       switch_coding.make(coding)
-    blocks.Grid(frames_lib.Format(2, 2), self.block)
+    for size in self.sizes:
+      blocks.Grid(frames_lib.Format(2, 2), size)
 
 
-def state_of(name: str, coding: str) -> str:
+def state_of(name: str, coding: str, size: int) -> str:
   """Returns what tables call a filter with switches."""
-  return f'{name} with switches ({coding})'
+  return f'{name} with switches ({coding}, {size})'
 
 
 class Stream:
@@ -47,9 +49,9 @@ class Stream:
   """
 
   def __init__(self, setting: Setting | None, names: Iterable[str]):
-    self._setting = setting
-    self._coders = {name: {coding: switch_coding.make(coding)
-                           for coding in (setting.codings if setting else ())}
+    kinds = [(coding, size) for coding in setting.codings
+             for size in setting.sizes] if setting else []
+    self._coders = {name: {kind: switch_coding.make(kind[0]) for kind in kinds}
                     for name in names}
 
   def states(self, name: str, original: frames_lib.Frame,
@@ -67,13 +69,12 @@ class Stream:
       filtered: the filter's planes.
       qp: of the frame.
     """
-    found = {}
-    for coding, coder in self._coders[name].items():
-      grid = blocks.Grid(original.format, self._setting.block)
-      on = frames_lib.Frame(tuple(filtered), original.format)
+    found, on = {}, frames_lib.Frame(tuple(filtered), original.format)
+    for (coding, size), coder in self._coders[name].items():
+      grid = blocks.Grid(original.format, size)
       chosen = switches_lib.choose(grid, original, unfiltered, on, qp,
                                    coder.model)
       switched = switches_lib.apply(grid, chosen, unfiltered, on)
       bits = 8 * max(1, len(coder.pack(chosen)))
-      found[state_of(name, coding)] = switched.planes, bits
+      found[state_of(name, coding, size)] = switched.planes, bits
     return found

@@ -152,7 +152,7 @@ def test_tables_and_pictures_hold_every_filter(way):
     rows = list(csv.DictReader(stream))
   # 2 pictures, 4 QPs, 3 states of the codec and 3 filters, plain and switched.
   assert len(rows) == 2 * 4 * (3 + 2 * 3)
-  assert '### dfp with switches (arithmetic), against' in printed['evaluate']
+  assert 'dfp with switches (arithmetic, 64), against' in printed['evaluate']
   content = json.loads((work / 'results/results.json').read_text())
   values = [value for row in content['bd_rates'] for value in row['percent']
             if value is not None]
