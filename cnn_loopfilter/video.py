@@ -1,9 +1,11 @@
 """Videos to filter: frames one by one with what their source tells of them."""
 
 from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Iterator
 import dataclasses
 import pathlib
+import typing
 
 import numpy as np
 
@@ -103,8 +105,8 @@ def frame_mean(qps: np.ndarray) -> int:
   return int((2 * int(qps.sum()) + qps.size) // (2 * qps.size))
 
 
-def write(path: pathlib.Path, stream, frames: Iterator[frames_lib.Frame],
-          words: tuple[str, ...]) -> int:
+def write(path: pathlib.Path, stream: typing.BinaryIO,
+          frames: Iterable[frames_lib.Frame], words: tuple[str, ...]) -> int:
   """Writes Y4M or raw YUV by the ending of a name; returns the frame count.
 
   Args:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
 import dataclasses
+import typing
 
 from cnn_loopfilter import errors
 from cnn_loopfilter import frame_workers
@@ -61,7 +62,7 @@ def filter_all(video_jobs: Iterable[frame_workers.Job],
 
 
 def encode(video_jobs: Iterable[frame_workers.Job], filter_jobs: FilterAll,
-           originals: video_lib.Video, stream,
+           originals: video_lib.Video, stream: typing.BinaryIO,
            header: side_file.Header) -> Iterator[frames_lib.Frame]:
   """Chooses switches, writes the side file, and yields the switched frames.
 
@@ -69,7 +70,7 @@ def encode(video_jobs: Iterable[frame_workers.Job], filter_jobs: FilterAll,
     video_jobs: of the reconstruction.
     filter_jobs: filters them.
     originals: what was coded, as many frames.
-    stream: of the side file.
+    stream: of the side file, open for binary writing.
     header: of the side file.
 
   Raises:

@@ -80,20 +80,22 @@ def _open(text, expected=None):
 
 def _check_flags(input_path, output_path):
   video_lib.check_output(output_path)
-  written = [output_path] + ([_side_path(output_path)]
-                             if _ORIGINAL.value else [])
-  read = [input_path] + ([pathlib.Path(_ORIGINAL.value)]
-                         if _ORIGINAL.value else [])
-  for path in written:
-    if path.exists() and any(one.exists() and path.samefile(one)
-                             for one in read):
-      raise errors.InputError(
-          f'{path}: is read and written, expected another name')
-  if _SIDE_FILE.value and not _ORIGINAL.value:
-    for flag in (_QP, _BLOCK_QP):
+  read, written = [input_path], [output_path]
+  if _ORIGINAL.value:
+    read.append(pathlib.Path(_ORIGINAL.value))
+    written.append(_side_path(output_path))
+  elif _SIDE_FILE.value:
+    read.append(pathlib.Path(_SIDE_FILE.value))
+    for flag in (_QP, _BLOCK_QP, _BLOCK, _CODING):
       if flag.present:
         raise errors.InputError(
-            f'--{flag.name}: the side file tells the QPs, expected none')
+            f'--{flag.name}: the side file tells it, expected no such flag')
+  seen = {path.resolve() for path in read}
+  for path in written:
+    if path.resolve() in seen:
+      raise errors.InputError(f'{path}: is to be written beside being read or '
+                              'written already, expected another name')
+    seen.add(path.resolve())
 
 
 def _side_path(output_path):

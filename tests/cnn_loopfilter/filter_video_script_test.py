@@ -158,7 +158,9 @@ _MISTAKES = {
     'another': (['original.y4m', '--side_file=x.clf'],
                 'the filtered frame has another checksum'),
     'qp_twice': (['coded.y4m', '--side_file=x.clf', '--qp=30'],
-                 '--qp: the side file tells the QPs'),
+                 '--qp: the side file tells it'),
+    'block_twice': (['coded.y4m', '--side_file=x.clf', '--block=64'],
+                    '--block: the side file tells it'),
     'qp_range': (['coded.y4m', '--qp=64'], 'qp'),
     'block': (['coded.y4m', '--qp=30', '--block=48'], 'got 48 luma samples'),
 }
@@ -184,9 +186,11 @@ def test_mistakes_leave_what_was_there(work, words, message):
     (['coded.y4m'], 'got 1 arguments, expected IN OUT'),
     (['coded.y4m', 'x.y4m', 'more'], 'more: unexpected argument'),
     (['coded.y4m', 'x.mp4', '--qp=30'], "ending '.mp4', expected .y4m or .yuv"),
-    (['coded.y4m', 'coded.y4m', '--qp=30'], 'is read and written'),
+    (['coded.y4m', 'coded.y4m', '--qp=30'], 'coded.y4m: is to be written'),
     (['coded.y4m', 'x.y4m', '--qp=30', '--original=original.y4m',
-      '--side_file=original.y4m'], 'original.y4m: is read and written'),
+      '--side_file=original.y4m'], 'original.y4m: is to be written'),
+    (['coded.y4m', 'x.y4m', '--qp=30', '--original=original.y4m',
+      '--side_file=./x.y4m'], 'x.y4m: is to be written beside'),
 ])
 def test_wrong_names_are_told(work, words, message):
   done = _run(work, *words)
@@ -196,7 +200,10 @@ def test_wrong_names_are_told(work, words, message):
 
 
 @pytest.mark.slow
-def test_the_shipped_filter_is_the_default(work):
-  done = _run(work, 'coded.y4m', 'shipped.y4m', '--qp=37')
-  assert done.returncode == 0, done.stderr
-  assert len(_crcs(work / 'shipped.y4m')) == 3
+def test_the_shipped_filter_is_the_default_on_any_number_of_processes(work):
+  for workers in ('1', '2'):
+    done = _run(work, 'coded.y4m', f'shipped{workers}.y4m', '--qp=37',
+                f'--workers={workers}')
+    assert done.returncode == 0, done.stderr
+  crcs = _crcs(work / 'shipped1.y4m')
+  assert len(crcs) == 3 and crcs == _crcs(work / 'shipped2.y4m')
