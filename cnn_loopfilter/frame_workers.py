@@ -7,8 +7,10 @@ import concurrent.futures
 import dataclasses
 import functools
 import multiprocessing
+import multiprocessing.connection
 import os
 import signal
+import threading
 import typing
 
 import numpy as np
@@ -148,6 +150,13 @@ def _prepare():
   os.environ['TF_NUM_INTEROP_THREADS'] = '1'
   # Ctrl-C is the first process's to tell.
   signal.signal(signal.SIGINT, signal.SIG_IGN)
+  threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent():
+  """Ends this process when the first one was killed and cannot do it."""
+  multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
+  os._exit(1)
 
 
 @functools.lru_cache(maxsize=1)

@@ -199,6 +199,21 @@ def test_wrong_names_are_told(work, words, message):
   assert not (work / 'x.y4m').exists()
 
 
+def test_no_process_outlives_the_first(work):
+  clips.write_y4m(work / 'endless.y4m', frames.Format(352, 288), 40)
+  first = subprocess.Popen(
+      [sys.executable, f'{_ROOT}/scripts/cnn_loopfilter/filter_video.py',
+       'endless.y4m', 'killed.y4m', '--qp=30', '--filter=filter',
+       '--backend=numpy', '--workers=2'], cwd=work, stderr=subprocess.PIPE,
+      text=True, env={**os.environ, 'PYTHONPATH': str(_ROOT)})
+  while 'of 40 frames' not in first.stderr.readline():
+    assert first.poll() is None
+  first.kill()
+  # Ends when the last process that writes there has ended.
+  first.communicate(timeout=60)
+  assert not (work / 'killed.y4m').exists()
+
+
 @pytest.mark.slow
 def test_the_shipped_filter_is_the_default_on_any_number_of_processes(work):
   for workers in ('1', '2'):
