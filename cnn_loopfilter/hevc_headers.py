@@ -190,6 +190,14 @@ def _read_reference_set(bits, index, delta_pocs, *, of_slice=False):
   return count
 
 
+def _read_reference_sets(bits):
+  """Returns NumDeltaPocs of each set of an SPS."""
+  delta_pocs = []
+  for index in range(_at_most(bits.ue(), 64)):
+    delta_pocs.append(_read_reference_set(bits, index, delta_pocs))
+  return tuple(delta_pocs)
+
+
 def _read_pps(bits):
   number, sps_id = bits.ue(), bits.ue()
   dependent, output_flag = bits.u(1), bits.u(1)
@@ -230,16 +238,14 @@ def _read_sps(bits):
     bits.ue()
     bits.ue()
     bits.u(1)  # The PCM settings.
-  delta_pocs = []
-  for index in range(_at_most(bits.ue(), 64)):
-    delta_pocs.append(_read_reference_set(bits, index, delta_pocs))
+  delta_pocs = _read_reference_sets(bits)
   long_term, count = bool(bits.u(1)), 0
   if long_term:
     count = _at_most(bits.ue(), 32)
     bits.u(count * (poc_bits + 1))
   ctus = -(-width >> log2_ctu) * -(-height >> log2_ctu)
   return number, _SequenceSet(
-      separate, chroma != 0, ctus, poc_bits, sao, tuple(delta_pocs), long_term,
+      separate, chroma != 0, ctus, poc_bits, sao, delta_pocs, long_term,
       count, bool(bits.u(1)))
 
 
