@@ -18,6 +18,7 @@ from cnn_loopfilter import bd_rate
 from cnn_loopfilter import errors
 from cnn_loopfilter import frames as frames_lib
 from cnn_loopfilter import prepare
+from cnn_loopfilter import switched
 from cnn_loopfilter.codec import base
 
 # (plane [height, width], qp) to a plane of the same shape and type.
@@ -59,6 +60,7 @@ class Row:
 def evaluate(sequences: Sequence[frames_lib.Sequence], codec: base.Codec,
              qps: Sequence[int], filters: Mapping[str, PlaneFilter], *,
              limit: int | None = None,
+             switches: switched.Setting | None = None,
              on_point: Callable[[int, int, str], None] = lambda *_: None
              ) -> list[SequenceResult]:
   """Measures the codec's own filters and the given ones.
@@ -69,6 +71,7 @@ def evaluate(sequences: Sequence[frames_lib.Sequence], codec: base.Codec,
     qps: at which it codes.
     filters: by name; each gets every plane of the unfiltered reconstruction.
     limit: at most so many frames of a sequence.
+    switches: each filter is measured with switches too, whose bits count.
     on_point: told (done, total, name) after each sequence and QP.
 
   Returns:
@@ -87,7 +90,7 @@ def evaluate(sequences: Sequence[frames_lib.Sequence], codec: base.Codec,
   for sequence in sequences:
     points = {}
     for qp in qps:
-      count, states = _measure(sequence, codec, qp, filters, limit)
+      count, states = _measure(sequence, codec, qp, filters, limit, switches)
       for state, point in states.items():
         points.setdefault(state, {})[qp] = point
       done = len(results) * len(qps) + len(points[UNFILTERED])
@@ -96,18 +99,23 @@ def evaluate(sequences: Sequence[frames_lib.Sequence], codec: base.Codec,
   return results
 
 
-def _measure(sequence, codec, qp, filters, limit):
+def _measure(sequence, codec, qp, filters, limit, switches):
   """Codes one sequence at one QP; returns frame count and states' points."""
   bits, psnr, count = {}, {}, 0
+  switched_stream = switched.Stream(switches, filters)
   streams = {state: codec.encode(sequence.frames(limit), qp, state)
              for state in codec.filters}
   for frame, *coded in zip(sequence.frames(limit), *streams.values()):
     frames = {state: (one.reconstruction.planes, one.bits)
               for state, one in zip(streams, coded)}
     planes, frame_bits = frames[UNFILTERED]
+    unfiltered = frames_lib.Frame(tuple(planes), frame.format)
     for name, plane_filter in filters.items():
-      frames[name] = ([apply(plane_filter, plane, qp, name)
-                       for plane in planes], frame_bits)
+      filtered = [apply(plane_filter, plane, qp, name) for plane in planes]
+      frames[name] = filtered, frame_bits
+      for state, (planes_on, more) in switched_stream.states(
+          name, frame, unfiltered, filtered, qp).items():
+        frames[state] = planes_on, frame_bits + more
     for state, (planes, frame_bits) in frames.items():
       bits[state] = bits.get(state, 0) + frame_bits
       psnr.setdefault(state, []).append([

@@ -4,44 +4,19 @@
     -> SavedModel + filter.npz + filter.json, with a known answer
 """
 
-import dataclasses
 import os
 import pathlib
 
-import numpy as np
 import tensorflow as tf
 
 from cnn_loopfilter import artefact
 from cnn_loopfilter import atomic_file
 from cnn_loopfilter import errors
 from cnn_loopfilter import integer_graph
-from cnn_loopfilter import runtime
+from cnn_loopfilter import known_answer
 from cnn_loopfilter import runtime_tensorflow
 
 _SAVED_MODEL = 'saved_model.pb'
-# Two planes of the known answer: enough to meet each kernel's inner part and
-# its edges, and still a fraction of a second for the reference.
-_VECTOR_SHAPE = (2, 19, 35, 1)
-
-
-def known_answer(filter_: integer_graph.IntegerFilter
-                 ) -> integer_graph.TestVector:
-  """Lets the reference answer for noise over the whole range."""
-  rng = np.random.Generator(np.random.PCG64(0))
-  reconstruction = rng.integers(0, 2 ** filter_.depth, _VECTOR_SHAPE)
-  # The second plane is smooth, as pictures are; noise alone may clamp much.
-  height, width = _VECTOR_SHAPE[1:3]
-  slope = np.add.outer(np.arange(height), np.arange(width))
-  reconstruction[1, :, :, 0] = (slope << (filter_.depth - 6)) + (
-      reconstruction[1, :, :, 0] >> 5)
-  reconstruction = np.minimum(reconstruction, 2 ** filter_.depth - 1).astype(
-      np.int32)
-  qp = np.array([37, 22], np.int32)
-  reference = runtime.Reference(filter_)
-  return integer_graph.TestVector(
-      reconstruction, qp,
-      reference.residual(reconstruction, qp).astype(np.int32),
-      reference.filter_batch(reconstruction, qp))
 
 
 def save(filter_: integer_graph.IntegerFilter,
@@ -63,7 +38,7 @@ def save(filter_: integer_graph.IntegerFilter,
     raise errors.InputError(
         f'{path}: exists already, expected the name of a new folder')
   if filter_.vector is None:
-    filter_ = dataclasses.replace(filter_, vector=known_answer(filter_))
+    filter_ = known_answer.added(filter_)
   with atomic_file.replacing_folder(path) as temporary:
     _save_model(filter_, temporary)
     artefact.save(filter_, temporary, others=[_SAVED_MODEL])

@@ -6,6 +6,7 @@ bits a sample takes two bytes, little endian.
 """
 
 from collections.abc import Iterable
+from collections.abc import Sequence
 import dataclasses
 import pathlib
 import re
@@ -157,18 +158,52 @@ def _y4m_format(line, path):
         f'{path}: expected W and H with whole numbers') from error
 
 
+def y4m_words(path: pathlib.Path) -> tuple[str, ...]:
+  """Returns the words of a Y4M header beside W and H, as they are.
+
+  Raises:
+    InputError: for a header that is not Y4M.
+  """
+  with open(path, 'rb') as stream:
+    line = _line(stream, path)
+  _y4m_format(line, path)
+  return tuple(word for word in line.decode('ascii', 'replace').split()[1:]
+               if word[0] not in 'WH')
+
+
+def default_y4m_words(layout: frames_lib.Format,
+                      rate: tuple[int, int] = (25, 1),
+                      aspect: tuple[int, int] = (1, 1)) -> tuple[str, ...]:
+  """Makes the words of a Y4M header beside W and H.
+
+  Args:
+    layout: of the frames.
+    rate: frames over seconds.
+    aspect: width over height of a sample.
+  """
+  chroma = 'mono' if layout.chroma == '400' else layout.chroma
+  if layout.depth > 8:
+    chroma += f'{"" if chroma == "mono" else "p"}{layout.depth}'
+  return (f'F{rate[0]}:{rate[1]}', 'Ip', f'A{aspect[0]}:{aspect[1]}',
+          f'C{chroma}')
+
+
 def write_y4m(stream: typing.BinaryIO, frames: Iterable[frames_lib.Frame],
-              rate: tuple[int, int] = (25, 1)) -> int:
-  """Writes Y4M; `rate` is frames over seconds. Returns the frame count."""
+              words: Sequence[str] | None = None) -> int:
+  """Writes Y4M; returns the frame count.
+
+  Args:
+    stream: open for binary writing.
+    frames: of one format.
+    words: of the header beside W and H; None: `default_y4m_words`.
+  """
   count = 0
   for frame in frames:
     layout = frame.format
     if not count:
-      chroma = 'mono' if layout.chroma == '400' else layout.chroma
-      if layout.depth > 8:
-        chroma += f'{"" if chroma == "mono" else "p"}{layout.depth}'
-      stream.write(f'YUV4MPEG2 W{layout.width} H{layout.height} '
-                   f'F{rate[0]}:{rate[1]} Ip A1:1 C{chroma}\n'.encode())
+      told = default_y4m_words(layout) if words is None else words
+      stream.write(' '.join(['YUV4MPEG2', f'W{layout.width}',
+                             f'H{layout.height}', *told]).encode() + b'\n')
     stream.write(b'FRAME\n' + frame.to_bytes())
     count += 1
   return count

@@ -25,8 +25,10 @@ class Runtime(typing.Protocol):
 
   Attributes:
     depth: bits of the samples that the filter was made for.
+    filter: the filter itself.
   """
   depth: int
+  filter: integer_graph.IntegerFilter
 
   def filter_batch(self, reconstruction: np.ndarray,
                    qp: np.ndarray) -> np.ndarray:

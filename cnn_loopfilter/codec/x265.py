@@ -17,6 +17,7 @@ import numpy as np
 
 from cnn_loopfilter import errors
 from cnn_loopfilter import frames as frames_lib
+from cnn_loopfilter.codec import av_frames
 from cnn_loopfilter.codec import base
 
 _PRESETS = ('ultrafast', 'superfast', 'veryfast', 'faster', 'fast', 'medium',
@@ -116,16 +117,4 @@ def _decode(packets, layout, *, unfiltered):
     raise errors.InputError(
         f'x265: its stream decodes to {sizes}, expected one frame of '
         f'{layout.width}x{layout.height}')
-  return _to_frame(pictures[0], layout)
-
-
-def _to_frame(picture, layout):
-  dtype = frames_lib.sample_dtype(layout.depth)
-  planes = []
-  for plane, (height, width) in zip(picture.planes, layout.plane_shapes):
-    # The decoder's rows are longer than the picture's.
-    rows = np.frombuffer(plane, np.uint8)[:height * plane.line_size].reshape(
-        height, plane.line_size)
-    planes.append(np.ascontiguousarray(
-        rows[:, :width * dtype.itemsize]).view(dtype))
-  return frames_lib.Frame(tuple(planes), layout)
+  return av_frames.to_frame(pictures[0], layout)

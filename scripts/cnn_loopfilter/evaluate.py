@@ -7,6 +7,8 @@
 --filter takes float filters (.npz) and exported folders, each with NAME= before
 it where its file's name will not do; NAME=22:PATH+27:PATH is a filter for each
 QP, of which the nearest is taken. --input is that of prepare_frames.py.
+--switches=plain,arithmetic measures each filter with switches too, whose bits
+count.
 Written are results.md, results.json, points.csv, bd_rates.csv, and in pictures/
 the rate-distortion curves and crops.
 """
@@ -37,6 +39,7 @@ from cnn_loopfilter import evaluation
 from cnn_loopfilter import figures
 from cnn_loopfilter import frames as frames_lib
 from cnn_loopfilter import results as results_lib
+from cnn_loopfilter import switched
 from cnn_loopfilter.codec import cached
 
 _CONFIG = command_line.define_config(config_lib.Config)
@@ -52,6 +55,11 @@ _EVERY = flags.DEFINE_integer(
     'every', 1, 'Takes every so many of the sequences.', lower_bound=1)
 _FRAMES = flags.DEFINE_integer(
     'frames', None, 'At most so many frames of a sequence.', lower_bound=1)
+_SWITCHES = flags.DEFINE_list(
+    'switches', [], 'Measure filters with switches too, coded as plain, '
+    'arithmetic or both.')
+_SWITCH_BLOCKS = flags.DEFINE_list(
+    'switch_blocks', ['64'], 'Edges of switched blocks in luma samples.')
 flags.mark_flags_as_required(['input', 'output'])
 # Of so many sequences crops are drawn.
 _CROPS = 4
@@ -84,8 +92,12 @@ def main() -> None:
     codec = cached.Cached(codec, _CACHE.value)
   sequences = frame_sources.open_input(_INPUT.value)[::_EVERY.value]
   filters = plane_filters.load(_FILTER.value, sequences)
+  switches = switched.Setting(
+      tuple(_SWITCHES.value),
+      frame_sources.whole_numbers('switch_blocks', _SWITCH_BLOCKS.value))
   found = evaluation.evaluate(
       sequences, codec, config.data.qps, filters, limit=_FRAMES.value,
+      switches=switches,
       on_point=item_progress.ItemProgress('point'))
   rows = [row for against in (evaluation.ANCHOR, evaluation.UNFILTERED)
           if against in codec.filters

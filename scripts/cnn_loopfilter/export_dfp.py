@@ -6,9 +6,10 @@
 
 FILTER.npz is what train.py --mode=export writes, PATCHES what
 prepare_frames.py writes (the training's, not the ones that results are
-measured on). Bit widths: --config.quantization.output_bits=16. Fine-tuning
-that was stopped goes on where it was; its checkpoints stay in
-FOLDER.fine_tuning.
+measured on). Bit widths: --config.quantization.output_bits=16. --depth=10
+exports for 10-bit video on the same patches, shifted up; an exported filter
+goes to more bits by change_depth.py. Fine-tuning that was stopped goes on
+where it was; its checkpoints stay in FOLDER.fine_tuning.
 """
 
 import os
@@ -17,6 +18,7 @@ import os
 os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '1')
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 
+import dataclasses
 import functools
 import pathlib
 import sys
@@ -44,6 +46,9 @@ _CONFIG = command_line.define_config(config_lib.Config)
 _INPUT = flags.DEFINE_string('input', None, 'Float filter (.npz).')
 _RECORDS = flags.DEFINE_string('records', None, 'Patches to calibrate on.')
 _OUTPUT = flags.DEFINE_string('output', None, 'Folder to write.')
+_DEPTH = flags.DEFINE_integer(
+    'depth', None, "Bits of the exported filter's samples, instead of those "
+    'that it was trained on; more of them.')
 _PATCHES = flags.DEFINE_integer(
     'patches', 256, 'Patches that the lengths are searched on.', lower_bound=1)
 _EQUALIZE = flags.DEFINE_bool(
@@ -111,6 +116,13 @@ def main() -> None:
   if depth != source.depth:
     raise errors.InputError(f'--records: patches of {depth} bits, expected '
                             f'{source.depth} as the filter was trained on')
+  if _DEPTH.value is not None:
+    if _DEPTH.value < depth:
+      raise errors.InputError(f'--depth: got {_DEPTH.value}, expected {depth} '
+                              'or more')
+    # Inputs are sample / 2^depth: the weights mean the same.
+    depth = _DEPTH.value
+    source = dataclasses.replace(source, depth=depth)
   if _EQUALIZE.value:
     source = equalization.equalized(source)
   batches = _batches(config.training.batch_size, _SEED, 0)

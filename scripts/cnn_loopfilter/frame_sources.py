@@ -40,16 +40,24 @@ def open_input(text: str) -> list[frames_lib.Sequence]:
   if text.startswith('tfds:') or text.split('/')[0] in _DATASETS and (
       not pathlib.Path(text).exists()):
     return _open_dataset(text.removeprefix('tfds:'))
-  layout = None
-  if _SIZE.value:
-    size = re.fullmatch(r'([0-9]+)x([0-9]+)', _SIZE.value)
-    if size is None:
-      raise errors.InputError(
-          f'--size: got {_SIZE.value!r}, expected such as 416x240')
-    layout = frames_lib.Format(int(size[1]), int(size[2]), _BITS.value,
-                               _CHROMA.value)
   paths = [pathlib.Path(word) for word in text.split(',')]
-  return frame_files.open_files(paths, layout)
+  return frame_files.open_files(paths, yuv_format())
+
+
+def yuv_format() -> frames_lib.Format | None:
+  """Returns what --size, --bits and --chroma tell of .yuv files, or None.
+
+  Raises:
+    InputError: for a size that is none.
+  """
+  if not _SIZE.value:
+    return None
+  size = re.fullmatch(r'([0-9]+)x([0-9]+)', _SIZE.value)
+  if size is None:
+    raise errors.InputError(
+        f'--size: got {_SIZE.value!r}, expected such as 416x240')
+  return frames_lib.Format(int(size[1]), int(size[2]), _BITS.value,
+                           _CHROMA.value)
 
 
 def _open_dataset(text):

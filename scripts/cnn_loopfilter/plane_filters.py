@@ -1,6 +1,7 @@
 """Filters by file, as functions of one plane and a QP."""
 
 from collections.abc import Sequence
+import dataclasses
 import pathlib
 import re
 
@@ -21,14 +22,16 @@ def load(words: Sequence[str], sequences: Sequence[frames_lib.Sequence]
   Args:
     words: [NAME=]PATH each, of a float filter (.npz) or an exported folder, or
       NAME=QP:PATH+QP:PATH for filters that were each trained at one QP.
-    sequences: their depth must be the filters'.
+    sequences: of the filters' depth or more; a filter is made anew for
+      samples of more bits.
 
   Returns:
     Functions by name.
 
   Raises:
     InputError: for a path that is not there, a name given twice, a file of
-      another kind, or a filter for another depth.
+      another kind, a filter for more bits than a sequence has, or
+      sequences of both 10 and 12 bits.
   """
   filters = {}
   for word in words:
@@ -60,29 +63,43 @@ def _load(path, sequences):
   path = pathlib.Path(path)
   if not path.exists():
     raise errors.InputError(f'--filter: {path}: no such file or folder')
-  plane_filter, depth = (_exported if path.is_dir() else _float)(path)
-  for sequence in sequences:
-    if sequence.format.depth != depth:
+  depths = {sequence.format.depth: sequence.name for sequence in sequences}
+  by_type = {}
+  for depth, name in depths.items():
+    dtype = frames_lib.sample_dtype(depth)
+    if dtype in by_type:
       raise errors.InputError(
-          f'--filter: {path} is for {depth} bits, but {sequence.name} has '
-          f'{sequence.format.depth}')
-  return plane_filter
+          f'--input: got sequences of {" and ".join(map(str, depths))} bits, '
+          'expected 8 and one more at most')
+    by_type[dtype] = (_exported if path.is_dir() else _float)(
+        path, depth, name)
+  return lambda plane, qp: by_type[plane.dtype](plane, qp)
 
 
-def _exported(path):
+def _check_depth(path, own, depth, name):
+  if own > depth:
+    raise errors.InputError(
+        f'--filter: {path} is for {own} bits, but {name} has {depth}')
+
+
+def _exported(path, depth, name):
+  from cnn_loopfilter import artefact
+  from cnn_loopfilter import bit_depth
   from cnn_loopfilter import runtime
-  loaded = runtime.load(path)
-  return loaded.filter_plane, loaded.depth
+  filter_ = artefact.load(path)
+  _check_depth(path, filter_.depth, depth, name)
+  return runtime.of(bit_depth.at_depth(filter_, depth)).filter_plane
 
 
-def _float(path):
+def _float(path, depth, name):
   from cnn_loopfilter import float_filter
   from cnn_loopfilter import network
   source = float_filter.load(path)
-  filtered = network.apply(source)
+  _check_depth(path, source.depth, depth, name)
+  filtered = network.apply(dataclasses.replace(source, depth=depth))
 
   def filter_plane(plane, qp):
     samples = filtered(plane[None, ..., None].astype(np.int32), np.array([qp]))
     return np.asarray(samples)[0, ..., 0].astype(plane.dtype)
 
-  return filter_plane, source.depth
+  return filter_plane

@@ -63,25 +63,30 @@ def _add_groups(config, cls):
         _add_groups(config[name], hint)
 
 
-def run(main: Callable[[], None]) -> None:
+def run(main: Callable[..., None], arguments: Sequence[str] = ()) -> None:
   """Parses the flags and calls `main`.
 
   A mistake in flags, config or files ends the program with status 1 and one
   line on standard error that begins with `error:`; so does Ctrl-C.
 
   Args:
-    main: takes nothing.
+    main: takes the words beside the flags, one for each of `arguments`.
+    arguments: what those words are; as a rule there are none.
   """
   # What is for the user is printed; libraries speak of their insides.
   app.call_after_init(lambda: logging.set_verbosity(logging.ERROR))
-  app.run(lambda argv: _told(_call, main, argv), flags_parser=_parse)
+  app.run(lambda argv: _told(_call, main, arguments, argv), flags_parser=_parse)
 
 
-def _call(main, argv):
-  if len(argv) > 1:
-    raise flags.Error(
-        f'{argv[1]}: unexpected argument, expected --flag=value')
-  main()
+def _call(main, arguments, argv):
+  words = argv[1:]
+  if len(words) > len(arguments):
+    raise flags.Error(f'{words[len(arguments)]}: unexpected argument, expected '
+                      '--flag=value')
+  if len(words) < len(arguments):
+    raise flags.Error(f'got {len(words)} arguments, expected '
+                      f'{" ".join(arguments)}')
+  main(*words)
 
 
 def _told(function, *arguments):

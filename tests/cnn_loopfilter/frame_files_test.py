@@ -35,6 +35,17 @@ def test_y4m_is_read_back(tmp_path, chroma, depth):
     assert all(map(_equal, sequence.frames(), written))
 
 
+def test_words_of_a_y4m_header_are_kept(tmp_path):
+  words = ('F30000:1001', 'Ip', 'A1:1', 'C420mpeg2', 'XCOLORRANGE=LIMITED')
+  with open(tmp_path / 'a.y4m', 'wb') as stream:
+    frame_files.write_y4m(stream, [_random(frames.Format(12, 8))], words)
+  assert frame_files.y4m_words(tmp_path / 'a.y4m') == words
+  assert frame_files.open_y4m(tmp_path / 'a.y4m').format == frames.Format(12, 8)
+  assert frame_files.default_y4m_words(
+      frames.Format(12, 8, 10, '400'), (24, 1), (10, 11)) == (
+          'F24:1', 'Ip', 'A10:11', 'Cmono10')
+
+
 def test_yuv_takes_size_and_depth_from_its_name(tmp_path):
   path = tmp_path / 'src01_16x8_10bit_2f.yuv'
   samples = np.arange(2 * 16 * 8 * 3 // 2, dtype='<u2')

@@ -81,7 +81,8 @@ def way(tmp_path_factory):
   printed['evaluate'] = _run(
       'evaluate.py', f'--input={work}/pictures', f'--output={work}/results',
       f'--filter=float={work}/filter.npz,dfp={work}/exported,'
-      f'each=22:{work}/filter.npz+37:{work}/exported')
+      f'each=22:{work}/filter.npz+37:{work}/exported',
+      '--switches=arithmetic')
   return work, printed
 
 
@@ -121,6 +122,26 @@ def test_the_exported_filter_gives_the_same_bits_everywhere(way):
     np.testing.assert_array_equal(other, expected)
 
 
+def test_ten_bit_exports_agree_with_the_eight_bit_one(way):
+  work, _ = way
+  for name, *flags in (('eight',), ('ten', '--depth=10')):
+    _run('export_dfp.py', f'--input={work}/filter.npz',
+         f'--records={work}/patches', f'--output={work}/{name}',
+         '--patches=32', '--sweeps=0', *flags)
+  subprocess.run(
+      [sys.executable, str(_SCRIPTS / 'change_depth.py'), '--depth=10',
+       f'--input={work}/eight', f'--output={work}/changed'], check=True,
+      env={**os.environ, 'PYTHONPATH': str(_ROOT)})
+  plane = data.camera()[:61, :83]
+  eight = runtime.load(work / 'eight', 'numpy').filter_plane(plane, 32)
+  for name, most in (('ten', 1), ('changed', 0.625)):
+    loaded = runtime.load(work / name, 'numpy')
+    found = loaded.filter_plane(plane.astype(np.uint16) * 4, 32) / 4
+    assert loaded.depth == 10
+    assert np.abs(found - eight).max() <= most
+    assert np.abs(found - eight).mean() < 0.3
+
+
 def test_tables_and_pictures_hold_every_filter(way):
   work, printed = way
   for name in ('float', 'dfp', 'each', 'none', 'deblocking'):
@@ -129,8 +150,9 @@ def test_tables_and_pictures_hold_every_filter(way):
             'deblocking alone,', 'deblocking,')
   with open(work / 'results/points.csv', newline='') as stream:
     rows = list(csv.DictReader(stream))
-  # 2 pictures, 4 QPs, 3 states of the codec and 3 filters.
-  assert len(rows) == 2 * 4 * 6
+  # 2 pictures, 4 QPs, 3 states of the codec and 3 filters, plain and switched.
+  assert len(rows) == 2 * 4 * (3 + 2 * 3)
+  assert 'dfp with switches (arithmetic, 64), against' in printed['evaluate']
   content = json.loads((work / 'results/results.json').read_text())
   values = [value for row in content['bd_rates'] for value in row['percent']
             if value is not None]
@@ -278,6 +300,9 @@ _FAILING = (
     ('export_dfp.py', ['--input={}/filter.npz', '--records={}/patches',
                        '--output={}/x', '--config.quantization.output_bits=1'],
      'quantization.output_bits: got 1, expected a whole number from 2'),
+    ('export_dfp.py', ['--input={}/filter.npz', '--records={}/patches',
+                       '--output={}/x', '--depth=7'],
+     '--depth: got 7, expected 8 or more'),
     ('evaluate.py', ['--input={}/pictures', '--output={}/x', *_FAILING],
      'failed with status 3'),
     ('evaluate.py', ['--input={}/pictures', '--output={}/x',
@@ -290,7 +315,7 @@ _FAILING = (
 ], ids=['input', 'qp', 'preset', 'encoder', 'failing', 'depth', 'other_depth',
         'words', 'every', 'there', 'records', 'held_out', 'bits', 'optimizer',
         'training', 'key', 'flag', 'filter', 'no_records', 'widths',
-        'evaluation', 'no_filter', 'by_qp', 'few'])
+        'fewer', 'evaluation', 'no_filter', 'by_qp', 'few'])
 def test_mistakes_are_told_in_one_line(way, script, flags, words):
   work, _ = way
   process = _start(script, *(flag.replace('{}', str(work)) for flag in flags))
