@@ -17,7 +17,8 @@ import numpy as np
 from cnn_loopfilter import bd_rate
 from cnn_loopfilter import errors
 from cnn_loopfilter import frames as frames_lib
-from cnn_loopfilter import prepare
+from cnn_loopfilter import quality
+from cnn_loopfilter import vmaf as vmaf_lib
 from cnn_loopfilter.codec import base
 
 # (plane [height, width], qp) to a plane of the same shape and type.
@@ -25,16 +26,17 @@ PlaneFilter = Callable[[np.ndarray, int], np.ndarray]
 # The codec's own filters, and what BD-rates are taken against.
 ANCHOR, UNFILTERED = 'all', 'none'
 AVERAGE = 'average'
+# What a BD-rate can be at equal values of: dB, dB of SSIM, VMAF's points.
+MEASURES = ('psnr', 'ssim', 'vmaf')
 
 
 @dataclasses.dataclass(frozen=True)
 class Point:
-  """One sequence at one QP: bits of all frames, mean PSNR of each component.
-
-  PSNR is the mean over frames of the frames' dB, as JVET takes it.
-  """
+  """One sequence at one QP: bits of all frames, means of `quality.Scores`."""
   bits: int
   psnr: tuple[float, ...]
+  ssim: tuple[float, ...] = ()
+  vmaf: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,11 +56,14 @@ class Row:
   state: str
   against: str
   percent: tuple[float | None, ...]
+  # One of MEASURES; VMAF has one column, the others one for each component.
+  measure: str = 'psnr'
 
 
 def evaluate(sequences: Sequence[frames_lib.Sequence], codec: base.Codec,
              qps: Sequence[int], filters: Mapping[str, PlaneFilter], *,
              limit: int | None = None,
+             vmaf: vmaf_lib.Program | None = None,
              on_point: Callable[[int, int, str], None] = lambda *_: None
              ) -> list[SequenceResult]:
   """Measures the codec's own filters and the given ones.
@@ -69,6 +74,7 @@ def evaluate(sequences: Sequence[frames_lib.Sequence], codec: base.Codec,
     qps: at which it codes.
     filters: by name; each gets every plane of the unfiltered reconstruction.
     limit: at most so many frames of a sequence.
+    vmaf: measures VMAF too.
     on_point: told (done, total, name) after each sequence and QP.
 
   Returns:
@@ -87,7 +93,8 @@ def evaluate(sequences: Sequence[frames_lib.Sequence], codec: base.Codec,
   for sequence in sequences:
     points = {}
     for qp in qps:
-      count, states = _measure(sequence, codec, qp, filters, limit)
+      with quality.meter(vmaf) as meter:
+        count, states = _measure(sequence, codec, qp, filters, limit, meter)
       for state, point in states.items():
         points.setdefault(state, {})[qp] = point
       done = len(results) * len(qps) + len(points[UNFILTERED])
@@ -96,9 +103,9 @@ def evaluate(sequences: Sequence[frames_lib.Sequence], codec: base.Codec,
   return results
 
 
-def _measure(sequence, codec, qp, filters, limit):
+def _measure(sequence, codec, qp, filters, limit, meter):
   """Codes one sequence at one QP; returns frame count and states' points."""
-  bits, psnr, count = {}, {}, 0
+  bits, count = {}, 0
   streams = {state: codec.encode(sequence.frames(limit), qp, state)
              for state in codec.filters}
   for frame, *coded in zip(sequence.frames(limit), *streams.values()):
@@ -108,16 +115,12 @@ def _measure(sequence, codec, qp, filters, limit):
     for name, plane_filter in filters.items():
       frames[name] = ([apply(plane_filter, plane, qp, name)
                        for plane in planes], frame_bits)
-    for state, (planes, frame_bits) in frames.items():
+    for state, (_, frame_bits) in frames.items():
       bits[state] = bits.get(state, 0) + frame_bits
-      psnr.setdefault(state, []).append([
-          prepare.psnr(prepare.squared_error(*pair), pair[0].size,
-                       frame.format.depth)
-          for pair in zip(frame.planes, planes)])
+    meter.add(frame, {state: planes for state, (planes, _) in frames.items()})
     count += 1
-  return count, {
-      state: Point(bits[state], tuple(map(float, np.mean(values, 0))))
-      for state, values in psnr.items()}
+  return count, {state: Point(bits[state], *dataclasses.astuple(scores))
+                 for state, scores in meter.scores().items()}
 
 
 def apply(plane_filter: PlaneFilter, plane: np.ndarray, qp: int,
@@ -144,13 +147,15 @@ def by_qp(filters: Mapping[int, PlaneFilter]) -> PlaneFilter:
 
 
 def bd_rates(results: Sequence[SequenceResult], against: str,
-             qps: Sequence[int] | None = None) -> list[Row]:
+             qps: Sequence[int] | None = None,
+             measure: str = 'psnr') -> list[Row]:
   """Computes BD-rates of every other state against one.
 
   Args:
     results: of `evaluate`.
     against: a state of theirs.
     qps: only these; None takes all.
+    measure: one of MEASURES.
 
   Returns:
     For each state a row for each sequence, then for each group where there
@@ -161,7 +166,8 @@ def bd_rates(results: Sequence[SequenceResult], against: str,
     if state == against:
       continue
     own = [Row(result.name, result.group, state, against,
-               _percent(result, state, against, qps)) for result in results]
+               _percent(result, state, against, qps, measure), measure)
+           for result in results]
     groups = list(dict.fromkeys(row.group for row in own))
     means = [_mean(group, group, [row for row in own if row.group == group])
              for group in groups if len(groups) > 1]
@@ -169,21 +175,30 @@ def bd_rates(results: Sequence[SequenceResult], against: str,
   return rows
 
 
-def _percent(result, state, against, qps):
+def _percent(result, state, against, qps, measure):
   curves = [[result.points[name][qp]
              for qp in (qps or result.points[name])]
             for name in (against, state)]
   values = []
-  for component in range(len(curves[0][0].psnr)):
+  for component in range(len(values_of(curves[0][0], measure))):
     try:
       values.append(bd_rate.bd_rate(*(
           column for curve in curves for column in
           ([point.bits for point in curve],
-           [point.psnr[component] for point in curve]))))
+           [values_of(point, measure)[component] for point in curve]))))
     except errors.InputError:
       # Components without detail give no curve; the table shows a dash.
       values.append(None)
   return tuple(values)
+
+
+def values_of(point: Point, measure: str) -> tuple[float, ...]:
+  """Returns a point's values of one of MEASURES, SSIM in dB."""
+  if measure == 'vmaf':
+    return (point.vmaf,)
+  if measure == 'ssim':
+    return tuple(map(quality.ssim_db, point.ssim))
+  return point.psnr
 
 
 def _mean(name, group, rows):
@@ -193,4 +208,5 @@ def _mean(name, group, rows):
               if component < len(row.percent)
               and row.percent[component] is not None]
     columns.append(math.fsum(values) / len(values) if values else None)
-  return Row(name, group, rows[0].state, rows[0].against, tuple(columns))
+  return Row(name, group, rows[0].state, rows[0].against, tuple(columns),
+             rows[0].measure)

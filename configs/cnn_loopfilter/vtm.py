@@ -5,9 +5,9 @@
       --input=PICTURES --filter=dfp=EXPORTED --output=RESULTS
 
 FOLDER_OF_VTM holds `cfg/` and, after its `make`, `bin/EncoderAppStatic` and
-`bin/DecoderAppStatic`. Written for VTM 16 and later by reading its options;
-**it was not run by us**, the tests use stand-in programs. Older versions call
-the first option LoopFilterDisable. A picture of 512x512 takes VTM minutes.
+`bin/DecoderAppStatic`. Written by reading the options of a VTM that knows
+DeblockingFilterDisable (older ones call it LoopFilterDisable); **it was not run
+by us**, the tests use stand-in programs. A 512x512 picture takes it minutes.
 
 The common test conditions' file stays as it is, but for every frame being
 coded and the internal depth being the input's (it is 10 otherwise, and the
