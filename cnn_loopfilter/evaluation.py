@@ -37,6 +37,10 @@ class Point:
   psnr: tuple[float, ...]
   ssim: tuple[float, ...] = ()
   vmaf: float | None = None
+  # Seconds for all frames; a filter's are added to those of no filter. None
+  # where the codec did not tell (codings from a cache have no times).
+  encode_s: float | None = None
+  decode_s: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,12 +109,15 @@ def evaluate(sequences: Sequence[frames_lib.Sequence], codec: base.Codec,
 
 def _measure(sequence, codec, qp, filters, limit, meter):
   """Codes one sequence at one QP; returns frame count and states' points."""
-  bits, count = {}, 0
+  bits, seconds, count = {}, {}, 0
+  filters = {name: _Timed(one) for name, one in filters.items()}
   streams = {state: codec.encode(sequence.frames(limit), qp, state)
              for state in codec.filters}
   for frame, *coded in zip(sequence.frames(limit), *streams.values()):
     frames = {state: (one.reconstruction.planes, one.bits)
               for state, one in zip(streams, coded)}
+    for state, one in zip(streams, coded):
+      seconds.setdefault(state, []).append((one.encode_s, one.decode_s))
     planes, frame_bits = frames[UNFILTERED]
     for name, plane_filter in filters.items():
       frames[name] = ([apply(plane_filter, plane, qp, name)
@@ -119,8 +126,35 @@ def _measure(sequence, codec, qp, filters, limit, meter):
       bits[state] = bits.get(state, 0) + frame_bits
     meter.add(frame, {state: planes for state, (planes, _) in frames.items()})
     count += 1
-  return count, {state: Point(bits[state], *dataclasses.astuple(scores))
-                 for state, scores in meter.scores().items()}
+  totals = _totals(seconds, filters)
+  return count, {
+      state: Point(bits[state], *dataclasses.astuple(scores),
+                   *totals.get(state, ()))
+      for state, scores in meter.scores().items()}
+
+
+class _Timed:
+  """A plane filter that adds up the seconds it takes."""
+
+  def __init__(self, plane_filter):
+    self._filter, self.seconds = plane_filter, 0.0
+
+  def __call__(self, plane, qp):
+    watch = base.Stopwatch()
+    filtered = self._filter(plane, qp)
+    self.seconds += watch.lap()
+    return filtered
+
+
+def _totals(seconds, filters):
+  """Sums frames' (encoder, decoder) seconds by state, where all are told."""
+  totals = {state: tuple(map(math.fsum, zip(*frames)))
+            for state, frames in seconds.items()
+            if all(None not in frame for frame in frames)}
+  if UNFILTERED in totals:
+    totals |= {name: tuple(own + one.seconds for own in totals[UNFILTERED])
+               for name, one in filters.items()}
+  return totals
 
 
 def apply(plane_filter: PlaneFilter, plane: np.ndarray, qp: int,
@@ -193,9 +227,9 @@ def _percent(result, state, against, qps, measure):
 
 
 def values_of(point: Point, measure: str) -> tuple[float, ...]:
-  """Returns a point's values of one of MEASURES, SSIM in dB."""
+  """Returns a point's values of one of MEASURES, SSIM in dB, or NaN."""
   if measure == 'vmaf':
-    return (point.vmaf,)
+    return (math.nan if point.vmaf is None else point.vmaf,)
   if measure == 'ssim':
     return tuple(map(quality.ssim_db, point.ssim))
   return point.psnr

@@ -3,6 +3,8 @@
 from cnn_loopfilter import data_config
 from cnn_loopfilter.codec import base
 
+IN_PROCESS = ('x265', 'x264', 'svtav1')
+
 
 def from_config(config: data_config.CodecConfig) -> base.Codec:
   """Returns the codec that a config names.

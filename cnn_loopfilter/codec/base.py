@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
 import dataclasses
+import time
 import typing
 
 from cnn_loopfilter import errors
@@ -20,6 +21,20 @@ class Coded:
   """One frame after coding."""
   reconstruction: frames_lib.Frame
   bits: int
+  # Seconds that the encoder and the decoder took; None where not measured.
+  encode_s: float | None = None
+  decode_s: float | None = None
+
+
+class Stopwatch:
+  """Tells the seconds since it was made or read last."""
+
+  def __init__(self):
+    self._start = time.perf_counter()
+
+  def lap(self) -> float:
+    start, self._start = self._start, time.perf_counter()
+    return self._start - start
 
 
 class Codec(typing.Protocol):

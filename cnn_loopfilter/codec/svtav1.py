@@ -77,9 +77,12 @@ class SvtAv1:
     """Codes frames of one format; see `base.Codec`."""
     base.check(filters, qp, self.filters, LARGEST_QP, SMALLEST_QP)
     for frame in frames:
+      watch = base.Stopwatch()
       packets = self._encode(frame, qp, filtered=filters == 'all')
+      encode_s = watch.lap()
       reconstruction = libav.decode('libdav1d', packets, frame.format)
-      yield base.Coded(reconstruction, 8 * sum(map(len, packets)))
+      yield base.Coded(reconstruction, 8 * sum(map(len, packets)), encode_s,
+                       watch.lap())
 
   def _encode(self, frame, qp, *, filtered):
     layout = frame.format

@@ -47,10 +47,13 @@ class X264:
     """Codes frames of one format; see `base.Codec`."""
     base.check(filters, qp, self.filters)
     for frame in frames:
+      watch = base.Stopwatch()
       packets = self._encode(frame, qp)
+      encode_s = watch.lap()
       reconstruction = libav.decode('h264', packets, frame.format,
                                     unfiltered=filters == 'none')
-      yield base.Coded(reconstruction, 8 * sum(map(len, packets)))
+      yield base.Coded(reconstruction, 8 * sum(map(len, packets)), encode_s,
+                       watch.lap())
 
   def _encode(self, frame, qp):
     layout = frame.format

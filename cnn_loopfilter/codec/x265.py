@@ -50,10 +50,13 @@ class X265:
     # A context for each frame: frames share nothing in an all-intra stream,
     # and so neither the length of a video nor a stop in it changes a frame.
     for frame in frames:
+      watch = base.Stopwatch()
       packets = self._encode(frame, qp, sao=filters == 'all')
+      encode_s = watch.lap()
       reconstruction = libav.decode('hevc', packets, frame.format,
                                     unfiltered=filters == 'none')
-      yield base.Coded(reconstruction, 8 * sum(map(len, packets)))
+      yield base.Coded(reconstruction, 8 * sum(map(len, packets)), encode_s,
+                       watch.lap())
 
   def _encode(self, frame, qp, *, sao):
     layout = frame.format
