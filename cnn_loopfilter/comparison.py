@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
+import functools
 import math
 
 from cnn_loopfilter import errors
 from cnn_loopfilter import evaluation
+from cnn_loopfilter.codec import base
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +36,22 @@ class Run:
     return list(dict.fromkeys((row.state, row.against) for row in self.rows))
 
 
+def check(codecs: Sequence[base.Codec]) -> None:
+  """Tells before anything is measured whether codecs can be compared.
+
+  Raises:
+    InputError: if two have one label, or the first of several cannot filter.
+  """
+  labels = [codec.label for codec in codecs]
+  if len(set(labels)) < len(labels):
+    raise errors.InputError(
+        f'codecs: got {", ".join(labels)}, expected each one once')
+  if len(codecs) > 1 and evaluation.ANCHOR not in codecs[0].filters:
+    raise errors.InputError(
+        f'{labels[0]}: cannot code with all its filters, expected a codec that '
+        'does to compare others with')
+
+
 def run(codec: str, results: Sequence[evaluation.SequenceResult]) -> Run:
   """Computes the BD-rates of one codec's evaluation."""
   anchors = [state for state in (evaluation.ANCHOR, evaluation.UNFILTERED)
@@ -48,27 +66,30 @@ def across(runs: Sequence[Run]) -> Run:
     runs: of the same sequences and QPs, whose results have that state.
 
   Returns:
-    A run whose states are 'CODEC, STATE'.
-
-  Raises:
-    InputError: if two codecs have one label, or the first cannot filter.
+    A run whose states are named by `state_name`.
   """
-  labels = [one.codec for one in runs]
-  if len(set(labels)) < len(labels):
-    raise errors.InputError(
-        f'codecs: got {", ".join(labels)}, expected each one once')
-  if evaluation.ANCHOR not in runs[0].results[0].points:
-    raise errors.InputError(
-        f'{labels[0]}: has no coding with all its filters, expected one to '
-        'compare other codecs with')
-  joined = [
+  anchor = state_name(runs[0].codec, evaluation.ANCHOR)
+  results = joined(runs)
+  return Run('all codecs', results, _rows(results, [anchor]))
+
+
+def joined(runs: Sequence[Run], leave_out: Sequence[str] = ()
+           ) -> list[evaluation.SequenceResult]:
+  """Joins several codecs' points of each sequence.
+
+  Args:
+    runs: of the same sequences and QPs.
+    leave_out: states of every codec.
+
+  Returns:
+    Results whose states are named by `state_name`.
+  """
+  return [
       dataclasses.replace(parts[0], points={
           state_name(one.codec, state): points
           for one, part in zip(runs, parts)
-          for state, points in part.points.items()})
+          for state, points in part.points.items() if state not in leave_out})
       for parts in zip(*(one.results for one in runs))]
-  anchor = state_name(labels[0], evaluation.ANCHOR)
-  return Run('all codecs', joined, _rows(joined, [anchor]))
 
 
 def state_name(codec: str, state: str) -> str:
@@ -117,6 +138,7 @@ class Report:
   runs: Sequence[Run]
   kmac_per_pixel: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
+  @functools.cached_property
   def across(self) -> Run | None:
-    """Returns `across` of the runs where there are several."""
+    """`across` of the runs where there are several."""
     return across(self.runs) if len(self.runs) > 1 else None

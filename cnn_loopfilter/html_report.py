@@ -98,7 +98,8 @@ def _table(table, *, captioned=True):
   if captioned:
     lines.append(f'<caption>{html.escape(table.title)}</caption>')
   lines.append('<thead><tr>' + ''.join(
-      f'<th scope="col">{html.escape(head)}</th>' for head in table.header)
+      f'<th scope="col"{" class=words" if column < table.words else ""}>'
+      f'{html.escape(head)}</th>' for column, head in enumerate(table.header))
       + '</tr></thead><tbody>')
   for line in table.lines:
     cells = [f'<th scope="row">{html.escape(cell)}</th>' if (

@@ -32,13 +32,15 @@ def markdown(report: comparison.Report, *, sequences: bool = True) -> str:
 
 
 def introduction(report: comparison.Report) -> str:
-  """Returns a sentence that tells what was measured."""
+  """Returns sentences that tell what was measured and how to read it."""
   results = report.runs[0].results
   qps = ', '.join(map(str, next(iter(results[0].points.values()))))
   return (f'BD-rate in percent (PCHIP; below 0 saves bits), all intra, QP {qps}'
           f', {len(results)} sequences, '
           f'{sum(result.frames for result in results)} frames. Codecs: '
-          f'{", ".join(run.codec for run in report.runs)}.\n')
+          f'{", ".join(run.codec for run in report.runs)}. Y, U, V: at equal '
+          'PSNR; Y SSIM: at equal SSIM of luma. EncT, DecT: the codec\'s time '
+          'and the filter\'s, in percent of the anchor\'s.\n')
 
 
 def _table(table):
@@ -66,7 +68,7 @@ def to_json(report: comparison.Report) -> dict:
   The main codec's keys are at the top; other codecs' under 'anchors'.
   """
   main, *others = [_run_to_json(run) for run in report.runs]
-  across = report.across()
+  across = report.across
   return main | {
       'kmac_per_pixel': dict(report.kmac_per_pixel), 'anchors': others,
       'across': [dataclasses.asdict(row) for row in across.rows]
@@ -136,7 +138,7 @@ def _csv(table):
 
 def write(folder: pathlib.Path, report: comparison.Report) -> None:
   """Writes results.md, results.json, points.csv and bd_rates.csv."""
-  across = report.across()
+  across = report.across
   runs = [*report.runs, *([] if across is None else [across])]
   for name, text in (('results.md', markdown(report)),
                      ('points.csv', points_csv(report.runs)),

@@ -49,15 +49,16 @@ def summary(report: comparison.Report) -> Table:
   """
   lines = []
   for run in report.runs:
-    against = run.pairs()[0][1]
-    lines += _averages(run, against, run.codec, report.kmac_per_pixel)
+    # A codec without filters, and none given, leaves nothing to compare.
+    for _, against in run.pairs()[:1]:
+      lines += _averages(run, against, run.codec, report.kmac_per_pixel)
   return _table('Averages, each codec against all of its own filters',
                 ('codec', 'filter'), lines, more=('kMAC/pixel',))
 
 
 def across(report: comparison.Report) -> Table | None:
   """Returns all codecs' averages against the first's with all its filters."""
-  run = report.across()
+  run = report.across
   if run is None:
     return None
   anchor = run.pairs()[0][1]

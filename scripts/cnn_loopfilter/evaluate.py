@@ -88,10 +88,7 @@ def _open_codecs(config):
     # Checks that the QPs are the codec's.
     dataclasses.replace(config, codec=configs[-1])
   codecs = [codec_lib.from_config(one) for one in configs]
-  labels = [one.label for one in codecs]
-  if len(set(labels)) < len(labels):
-    raise errors.InputError(f'--anchors: got {", ".join(labels)} with the '
-                            "config's codec, expected each one once")
+  comparison.check(codecs)
   return [cached.Cached(one, _CACHE.value) if _CACHE.value else one
           for one in codecs]
 
@@ -135,6 +132,11 @@ def _draw_crops(sequences, codec, qp, filters, folder):
 def _draw(report, codecs, sequences, qp, filters, folder):
   """Draws curves and crops; returns those that go on the page."""
   curves, crops = [], []
+  if len(report.runs) > 1:
+    path = folder / 'rd-codecs.png'
+    figures.rate_curves(path, figures.average(comparison.joined(
+        report.runs, leave_out=('none', 'deblocking'))))
+    curves.append(html_report.Curves('All codecs: average', path.read_bytes()))
   for index, (run, codec) in enumerate(zip(report.runs, codecs)):
     # The config's codec at the top, the others in folders of their own.
     own = folder if index == 0 else folder / html_report.slug(codec.label)
