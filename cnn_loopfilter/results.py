@@ -65,14 +65,14 @@ def _escaped(text):
 def to_json(report: comparison.Report) -> dict:
   """Returns everything measured; an infinite or missing value becomes None.
 
-  The main codec's keys are at the top; other codecs' under 'anchors'.
+  The main codec's keys are at the top; other codecs' under 'anchors', with
+  BD-rates by PSNR in 'bd_rates', by others in 'bd_rates_ssim', ...
   """
   main, *others = [_run_to_json(run) for run in report.runs]
   across = report.across
   return main | {
       'kmac_per_pixel': dict(report.kmac_per_pixel), 'anchors': others,
-      'across': [dataclasses.asdict(row) for row in across.rows]
-                if across is not None else []}
+      'across': {} if across is None else _rates_to_json(across)}
 
 
 def _run_to_json(run):
@@ -84,8 +84,15 @@ def _run_to_json(run):
            'points': {state: {str(qp): _point_to_json(point)
                               for qp, point in points.items()}
                       for state, points in result.points.items()}}
-          for result in run.results],
-      'bd_rates': [dataclasses.asdict(row) for row in run.rows]}
+          for result in run.results]} | _rates_to_json(run)
+
+
+def _rates_to_json(run):
+  rates = {}
+  for row in run.rows:
+    key = 'bd_rates' + ('' if row.measure == 'psnr' else f'_{row.measure}')
+    rates.setdefault(key, []).append(dataclasses.asdict(row))
+  return {'bd_rates': []} | rates
 
 
 def _point_to_json(point):

@@ -4,6 +4,7 @@ BD-rates in percent by PSNR of Y, U and V; by SSIM of Y; by VMAF where it was
 measured; EncT and DecT in percent of the anchor's where times were.
 """
 
+from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
 
@@ -16,6 +17,9 @@ STATES = {'none': 'no filter', 'deblocking': 'deblocking alone',
 # Table of the paper: against JEM 7.0 with its own filters, all intra.
 _PAPER = (-3.14, -5.21, -6.28)
 _NOTHING = '–'
+_KMAC = 'kMAC/pixel'
+# Beside Y, U and V, where a line has a value: BD-rates by others, cost, time.
+_HEADS = ('Y SSIM', 'VMAF', _KMAC, 'EncT', 'DecT')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +57,7 @@ def summary(report: comparison.Report) -> Table:
     for _, against in run.pairs()[:1]:
       lines += _averages(run, against, run.codec, report.kmac_per_pixel)
   return _table('Averages, each codec against all of its own filters',
-                ('codec', 'filter'), lines, more=('kMAC/pixel',))
+                ('codec', 'filter'), lines)
 
 
 def across(report: comparison.Report) -> Table | None:
@@ -66,7 +70,7 @@ def across(report: comparison.Report) -> Table | None:
           for one in report.runs
           for name, value in report.kmac_per_pixel.items()}
   return _table(f'Averages, every codec against {anchor}', ('filter',),
-                _averages(run, anchor, None, kmac), more=('kMAC/pixel',))
+                _averages(run, anchor, None, kmac))
 
 
 def by_class(run: comparison.Run, state: str, against: str) -> Table:
@@ -102,8 +106,8 @@ class _Cells:
   """A line before it is known which columns are shown."""
   words: tuple[str, ...]
   psnr: Sequence[float | None]
-  # By column head; a column without any value is left out.
-  others: dict[str, float | None]
+  # By one of _HEADS; a column without any value is left out.
+  others: Mapping[str, float | None]
   total: bool = False
 
 
@@ -112,17 +116,15 @@ def _averages(run, against, codec, kmac):
   for state in dict.fromkeys(state for state, other in run.pairs()
                              if other == against):
     words = (label(state),) if codec is None else (codec, label(state))
-    line = _line(words, run.select(state, against), -1,
-                 _times(run.results, state, against))
-    line.others['kMAC/pixel'] = kmac.get(state)
-    lines.append(line)
+    costs = _times(run.results, state, against) | {_KMAC: kmac.get(state)}
+    lines.append(_line(words, run.select(state, against), -1, costs))
   return lines
 
 
-def _line(words, chosen, index, times, *, total=False):
-  others = {head: chosen[measure][index].percent[0] for head, measure in
-            (('Y SSIM', 'ssim'), ('VMAF', 'vmaf')) if measure in chosen}
-  return _Cells(words, chosen['psnr'][index].percent, others | times, total)
+def _line(words, chosen, index, costs, *, total=False):
+  rates = {head: chosen[measure][index].percent[0] for head, measure in
+           (('Y SSIM', 'ssim'), ('VMAF', 'vmaf')) if measure in chosen}
+  return _Cells(words, chosen['psnr'][index].percent, rates | costs, total)
 
 
 def _times(results, state, against):
@@ -130,24 +132,24 @@ def _times(results, state, against):
                   comparison.time_ratios(results, state, against)))
 
 
-def _table(title, words, lines, more=()):
-  heads = [head for head in ('Y SSIM', 'VMAF', *more, 'EncT', 'DecT')
+def _table(title, words, lines):
+  heads = [head for head in _HEADS
            if any(line.others.get(head) is not None for line in lines)]
   return Table(
       title, (*words, *frames_lib.COMPONENTS, *heads),
       tuple(Line((*line.words, *_percents(line.psnr),
-                  *(_other(head, line.others.get(head)) for head in heads)),
+                  *(_cell(head, line.others.get(head)) for head in heads)),
                  line.total) for line in lines), len(words))
 
 
 def _percents(values):
-  cells = [_other('', value) for value in values]
+  cells = [_cell('', value) for value in values]
   return cells + [_NOTHING] * (len(frames_lib.COMPONENTS) - len(cells))
 
 
-def _other(head, value):
+def _cell(head, value):
   if value is None:
     return _NOTHING
-  if head == 'kMAC/pixel':
+  if head == _KMAC:
     return f'{value:.1f}'
   return f'{value:.0f} %' if head in ('EncT', 'DecT') else f'{value:+.2f}'

@@ -102,7 +102,11 @@ def test_files_hold_everything(tmp_path):
   content = json.loads((tmp_path / 'results.json').read_text())
   assert content['codec'] == 'x265 medium'
   assert content['sequences'][0]['points']['all']['22']['vmaf'] is None
-  assert content['anchors'][0]['codec'] == 'x264' and content['across']
+  assert content['anchors'][0]['codec'] == 'x264'
+  for key, measure in (('bd_rates', 'psnr'), ('bd_rates_ssim', 'ssim')):
+    for rows in (content[key], content['across'][key]):
+      assert {row['measure'] for row in rows} == {measure}
+  assert len(content['bd_rates']) == 4 * (3 + 2 + 1)
   points = list(csv.DictReader(io.StringIO(
       (tmp_path / 'points.csv').read_text())))
   assert len(points) == 2 * 3 * 3 * 4
