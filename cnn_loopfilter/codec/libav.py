@@ -11,18 +11,18 @@ from cnn_loopfilter import errors
 from cnn_loopfilter import frames as frames_lib
 
 
-def version(encoder: str) -> str:
-  """Describes the build that has an encoder.
+def version(encoder: str, decoder: str) -> str:
+  """Describes this build of PyAV.
 
   Raises:
-    InputError: if this build of PyAV lacks it.
+    InputError: if it lacks the encoder or the decoder.
   """
   library = '.'.join(map(str, av.library_versions['libavcodec']))
   build = f'PyAV {av.__version__} (libavcodec {library})'
-  if encoder not in av.codecs_available:
-    raise errors.InputError(
-        f'codec: this {build} has no encoder {encoder}, expected one of the '
-        'wheels on PyPI')
+  for name in (encoder, decoder):
+    if name not in av.codecs_available:
+      raise errors.InputError(f'codec: this {build} has no {name}, expected a '
+                              'build with it, as the wheels on PyPI are')
   return build
 
 

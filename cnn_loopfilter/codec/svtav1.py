@@ -68,8 +68,9 @@ class SvtAv1:
     self._preset = preset
     self.label = f'SVT-AV1 preset {preset}'
     self.filters = ('none', 'all')
+    build = libav.version('libsvtav1', 'libdav1d')
     self.description = (
-        f'SVT-AV1 through {libav.version("libsvtav1")}, preset {preset}, '
+        f'SVT-AV1 through {build}, preset {preset}, '
         f'crf=qindex(QP)/4:{_PARAMETERS}, none with {_OFF}')
 
   def encode(self, frames: Iterable[frames_lib.Frame], qp: int,

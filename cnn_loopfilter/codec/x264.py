@@ -39,7 +39,8 @@ class X264:
     self._preset = preset
     self.label = f'x264 {preset}'
     self.filters = ('none', 'all')
-    self.description = (f'x264 through {libav.version("libx264")}, preset '
+    build = libav.version('libx264', 'h264')
+    self.description = (f'x264 through {build}, preset '
                         f'{preset}, tune psnr, qp=QP:{_PARAMETERS}')
 
   def encode(self, frames: Iterable[frames_lib.Frame], qp: int,

@@ -40,7 +40,8 @@ class X265:
     self._preset = preset
     self.label = f'x265 {preset}'
     self.filters = base.FILTERS
-    self.description = (f'x265 through {libav.version("libx265")}, preset '
+    build = libav.version('libx265', 'hevc')
+    self.description = (f'x265 through {build}, preset '
                         f'{preset}, tune psnr, qp=QP:{_PARAMETERS}')
 
   def encode(self, frames: Iterable[frames_lib.Frame], qp: int,

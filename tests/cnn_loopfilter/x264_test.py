@@ -58,7 +58,7 @@ def test_what_x264_cannot_do_is_told(monkeypatch):
   with pytest.raises(errors.InputError, match="preset: got 'best'"):
     codec.from_config(data_config.CodecConfig(name='x264', preset='best'))
   monkeypatch.setattr(av, 'codecs_available', {'libx265'})
-  with pytest.raises(errors.InputError, match='has no encoder libx264'):
+  with pytest.raises(errors.InputError, match='has no libx264, expected'):
     x264.X264()
 
 
