@@ -149,6 +149,7 @@ def _crop(number, crop):
 <div class="wide"><div class="stage">
 {images}
 <div class="line"></div>
+<span class="side"></span><span class="side right"></span>
 <input type="range" min="0" max="100" step="1" value="50"
  aria-label="Where the left picture ends, in percent">
 </div></div>

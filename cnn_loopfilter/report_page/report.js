@@ -7,6 +7,7 @@ for (const figure of document.querySelectorAll('.compare')) {
   const stage = figure.querySelector('.stage');
   const line = figure.querySelector('.line');
   const range = figure.querySelector('input');
+  const sides = figure.querySelectorAll('.side');
   const images = [...figure.querySelectorAll('img')];
 
   const show = () => {
@@ -28,6 +29,8 @@ for (const figure of document.querySelectorAll('.compare')) {
           onTop && left.value !== right.value ?
               `inset(0 0 0 ${range.value}%)` : 'none';
     }
+    sides[0].textContent = left.value;
+    sides[1].textContent = right.value;
     line.style.left = `${range.value}%`;
     line.style.zIndex = 2;
     range.style.zIndex = 3;

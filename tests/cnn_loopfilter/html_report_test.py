@@ -101,6 +101,7 @@ def test_pictures_and_their_size_can_be_chosen(path, tmp_path):
                f'(document.querySelector("#{selector}"))')
     assert _seen(page, tmp_path)[0] == _COLOURS['original']
     assert page.run('document.querySelector(".stage").offsetWidth') == 240
+    assert page.text('.side') == 'original'
     told = page.run('document.querySelector(".compare input").ariaValueText')
     assert told.startswith('original up to 50 percent, then <script>')
     assert page.errors == [] and page.requests == []
