@@ -39,6 +39,8 @@ EXTRAS = {
         'av' + _BELOW_312,
         'dacite' + _BELOW_312,
         'bjontegaard' + _BELOW_312,
+        # SSIM; the demo also takes its photographs.
+        'scikit-image' + _BELOW_312,
     ],
     'bert': _TF215 + _DATASETS + ['tokenizers' + _BELOW_312],
     'dev': ['pytest', 'hypothesis', 'ruff', 'build', 'twine'],
@@ -50,10 +52,9 @@ EXTRAS['keras3-test'] = [
     'tensorboard', 'absl-py', 'ml_collections',
 ]
 EXTRAS['demo'] = EXTRAS['unet'] + EXTRAS['loopfilter'] + [
-    # nilearn ships a brain template, scikit-image photographs and
-    # scikit-learn handwritten digits: real input without a download.
+    # nilearn ships a brain template, scikit-image (of loopfilter) photographs
+    # and scikit-learn handwritten digits: real input without a download.
     'nilearn' + _BELOW_312,
-    'scikit-image' + _BELOW_312,
     'scikit-learn' + _BELOW_312,
 ]
 EXTRAS['all'] = sorted({
@@ -75,7 +76,7 @@ setuptools.setup(
     packages=setuptools.find_packages(
         include=['mtf_unet*', 'lamb*', 'cnn_loopfilter*']),
     package_data={'lamb': ['py.typed'],
-                  'cnn_loopfilter': ['pretrained/*/*']},
+                  'cnn_loopfilter': ['pretrained/*/*', 'report_page/*']},
     install_requires=['numpy'],
     extras_require=EXTRAS,
     classifiers=[

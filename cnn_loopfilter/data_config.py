@@ -5,8 +5,8 @@ import dataclasses
 from cnn_loopfilter import errors
 from cnn_loopfilter import frames
 
-# Largest QP of HEVC, and of the codecs after it.
-_LARGEST_QP = {'x265': 51, 'external': 63}
+# Largest QP, on HEVC's scale but for programs, which have their own.
+_LARGEST_QP = {'x265': 51, 'x264': 51, 'svtav1': 49, 'external': 63}
 
 
 def _require(condition, key, came, expected):
@@ -24,10 +24,11 @@ class CodecConfig:
   shell reads them. The encoder reads the planar YUV file {input} and writes
   {bitstream}; the decoder reads {bitstream} and writes {output}.
   """
-  # 'x265' (built in) or 'external' (the commands below).
+  # 'x265', 'x264', 'svtav1' (built in) or 'external' (the commands below).
   name: str = 'x265'
-  # Of x265: presets move bits and PSNR at equal QP, so results name it.
-  preset: str = 'medium'
+  # Of the codec: presets move bits and PSNR at equal QP, so results name it.
+  # '' is medium, and 4 for svtav1.
+  preset: str = ''
   # What tables call the external codec and its settings.
   label: str = ''
   # Encoder with its loop filters off.
@@ -39,7 +40,7 @@ class CodecConfig:
 
   def __post_init__(self):
     _require(self.name in _LARGEST_QP, 'codec.name', self.name,
-             "'x265' or 'external'")
+             f'one of {", ".join(_LARGEST_QP)}')
     if self.name == 'external':
       for key in ('encode_command', 'decode_command'):
         _require(getattr(self, key), f'codec.{key}', getattr(self, key),

@@ -23,7 +23,8 @@ def _save(figure, path):
 def rate_curves(path: pathlib.Path,
                 result: evaluation.SequenceResult) -> None:
   """Draws PSNR over bits of a frame, one panel for each component."""
-  components = len(next(iter(result.points['none'].values())).psnr)
+  points = next(iter(result.points.values()))
+  components = len(next(iter(points.values())).psnr)
   figure = matplotlib.figure.Figure(
       figsize=(4.5 * components, 4), layout='constrained')
   for number, axes in enumerate(
@@ -40,23 +41,46 @@ def rate_curves(path: pathlib.Path,
   _save(figure, path)
 
 
-def crops(path: pathlib.Path, frames: Mapping[str, frames_lib.Frame],
-          size: int = 96) -> None:
-  """Draws the same crop of several frames, where the second errs most.
+def average(results: Sequence[evaluation.SequenceResult]
+            ) -> evaluation.SequenceResult:
+  """Returns the mean over sequences: bits of a frame, PSNR of a component."""
+  first = results[0]
+  return evaluation.SequenceResult(evaluation.AVERAGE, '', 1, {
+      state: {qp: _mean_point([(one.points[state][qp], one.frames)
+                               for one in results]) for qp in points}
+      for state, points in first.points.items()})
+
+
+def _mean_point(points):
+  bits = sum(point.bits / frames for point, frames in points) / len(points)
+  psnr = np.mean([point.psnr for point, _ in points], 0)
+  return evaluation.Point(round(bits), tuple(map(float, psnr)))
+
+
+def cut(frames: Mapping[str, frames_lib.Frame],
+        size: int) -> dict[str, np.ndarray]:
+  """Cuts the same square out of several frames, where the second errs most.
 
   Args:
-    path: PNG to write.
     frames: by name, the original first and the unfiltered second.
-    size: edge of the crop in luma samples, even.
+    size: edge of the square in luma samples, even; less in a smaller frame.
+
+  Returns:
+    uint8 [height, width, 3] RGB by name.
   """
   original, coded = list(frames.values())[:2]
   y, x = _worst(original.planes[0], coded.planes[0], size)
-  figure = matplotlib.figure.Figure(figsize=(3 * len(frames), 3.3),
+  return {name: pictures.to_rgb(frame)[y:y + size, x:x + size]
+          for name, frame in frames.items()}
+
+
+def crops(path: pathlib.Path, cuts: Mapping[str, np.ndarray]) -> None:
+  """Draws what `cut` returns as a PNG, side by side."""
+  figure = matplotlib.figure.Figure(figsize=(3 * len(cuts), 3.3),
                                     layout='constrained')
-  for axes, (name, frame) in zip(
-      np.atleast_1d(figure.subplots(1, len(frames))), frames.items()):
-    axes.imshow(pictures.to_rgb(frame)[y:y + size, x:x + size],
-                interpolation='nearest')
+  for axes, (name, picture) in zip(
+      np.atleast_1d(figure.subplots(1, len(cuts))), cuts.items()):
+    axes.imshow(picture, interpolation='nearest')
     axes.set(title=name, xticks=[], yticks=[])
   _save(figure, path)
 
@@ -72,7 +96,15 @@ def _worst(original, coded, size):
 
 
 def write(folder: pathlib.Path,
-          results: Sequence[evaluation.SequenceResult]) -> None:
-  """Writes rd-NAME.png for each sequence."""
-  for result in results:
-    rate_curves(folder / f'rd-{result.name}.png', result)
+          results: Sequence[evaluation.SequenceResult]
+          ) -> dict[str, pathlib.Path]:
+  """Writes rd-NAME.png for the average of sequences and for each of them.
+
+  Returns:
+    The files by the sequences' names.
+  """
+  paths = {}
+  for result in [average(results), *results]:
+    paths[result.name] = folder / f'rd-{result.name}.png'
+    rate_curves(paths[result.name], result)
+  return paths

@@ -2,14 +2,17 @@
 
 from collections.abc import Iterable
 from collections.abc import Iterator
+from collections.abc import Sequence
 import dataclasses
+import time
 import typing
 
 from cnn_loopfilter import errors
 from cnn_loopfilter import frames as frames_lib
 
 # What the codec's own loop filters do: nothing; deblocking alone; everything
-# the codec has (HEVC: deblocking and sample adaptive offset).
+# the codec has (HEVC: deblocking and sample adaptive offset; AV1: deblocking,
+# CDEF and loop restoration; H.264: deblocking).
 FILTERS = ('none', 'deblocking', 'all')
 
 
@@ -18,6 +21,20 @@ class Coded:
   """One frame after coding."""
   reconstruction: frames_lib.Frame
   bits: int
+  # Seconds that the encoder and the decoder took; None where not measured.
+  encode_s: float | None = None
+  decode_s: float | None = None
+
+
+class Stopwatch:
+  """Tells the seconds since it was made or read last."""
+
+  def __init__(self):
+    self._start = time.perf_counter()
+
+  def lap(self) -> float:
+    start, self._start = self._start, time.perf_counter()
+    return self._start - start
 
 
 class Codec(typing.Protocol):
@@ -35,7 +52,8 @@ class Codec(typing.Protocol):
 
     Args:
       frames: one after the other; only a few are in memory.
-      qp: 0 .. 51 (63 for codecs that go that far).
+      qp: HEVC's scale, 0 .. 51 (63 for programs of codecs that go that
+        far); a codec of another scale takes the nearest quantizer step.
       filters: one of FILTERS.
 
     Yields:
@@ -48,10 +66,19 @@ class Codec(typing.Protocol):
     ...
 
 
-def check(filters: str, qp: int, largest_qp: int = 51) -> None:
-  """Raises InputError for an unknown filter setting or a QP out of range."""
-  if filters not in FILTERS:
+def check(filters: str, qp: int, possible: Sequence[str] = FILTERS,
+          largest_qp: int = 51, smallest_qp: int = 0) -> None:
+  """Raises InputError for filters or a QP that a codec does not have."""
+  if filters not in possible:
     raise errors.InputError(
-        f'filters: got {filters!r}, expected one of {", ".join(FILTERS)}')
-  if not 0 <= qp <= largest_qp:
-    raise errors.InputError(f'qp: got {qp}, expected 0 to {largest_qp}')
+        f'filters: got {filters!r}, expected one of {", ".join(possible)}')
+  if not smallest_qp <= qp <= largest_qp:
+    raise errors.InputError(
+        f'qp: got {qp}, expected {smallest_qp} to {largest_qp}')
+
+
+def check_preset(preset: str, presets: Sequence[str]) -> None:
+  """Raises InputError for a preset that a codec does not have."""
+  if preset not in presets:
+    raise errors.InputError(f'codec.preset: got {preset!r}, expected one of '
+                            f'{", ".join(presets)}')

@@ -72,9 +72,12 @@ class External:
       return
     values = places | {'width': layout.width, 'height': layout.height,
                        'depth': layout.depth, 'qp': qp, 'frames': count}
+    watch = base.Stopwatch()
     _call(_fill(encoder, values), places['bitstream'])
+    encode_s = watch.lap()
     _call(_fill(self._decoder, values), places['output'])
-    yield from _coded(places, layout, count)
+    seconds = encode_s / count, watch.lap() / count
+    yield from _coded(places, layout, count, seconds)
 
 
 def _fill(command: Sequence[str], values) -> list[str]:
@@ -106,7 +109,7 @@ def _call(command, wanted):
                             f'{wanted.name}; its last lines: {last}')
 
 
-def _coded(places, layout, count):
+def _coded(places, layout, count, seconds):
   size = places['output'].stat().st_size
   if size != count * layout.frame_bytes:
     raise errors.InputError(
@@ -118,4 +121,4 @@ def _coded(places, layout, count):
     for index in range(count):
       frame = frames_lib.frame_from_bytes(
           stream.read(layout.frame_bytes), layout)
-      yield base.Coded(frame, bits // count + (index < bits % count))
+      yield base.Coded(frame, bits // count + (index < bits % count), *seconds)

@@ -7,47 +7,29 @@ from cnn_loopfilter import codec
 from cnn_loopfilter import data_config
 from cnn_loopfilter import errors
 from cnn_loopfilter import frames
-from cnn_loopfilter import pictures
 from cnn_loopfilter.codec import cached
 from cnn_loopfilter.codec import external
 from cnn_loopfilter.codec import x265
-
-
-def _frame(width=64, height=48, depth=8):
-  """Smooth waves and an edge: what blocks and rings."""
-  y, x = np.mgrid[:height, :width]
-  picture = np.stack([128 + 90 * np.sin(x / 5 + y / 9 + c)
-                      * (x > width // 3) for c in range(3)], -1)
-  frame = pictures.from_rgb(picture.astype(np.uint8))
-  if depth == 8:
-    return frame
-  return frames.Frame(
-      tuple(plane.astype('<u2') << (depth - 8) for plane in frame.planes),
-      frames.Format(width, height, depth))
-
-
-def _equal(first, second):
-  return all(np.array_equal(a, b) for a, b in
-             zip(first.reconstruction.planes, second.reconstruction.planes))
+from tests.cnn_loopfilter import wave_frames
 
 
 @pytest.mark.parametrize('depth', [8, 10])
 @pytest.mark.parametrize('height', [48, 38])
 def test_unfiltered_is_what_an_encoder_without_filters_makes(
     monkeypatch, depth, height):
-  frame = _frame(height=height, depth=depth)
+  frame = wave_frames.frame(height=height, depth=depth)
   unfiltered = next(x265.X265().encode([frame], 37, 'none'))
   deblocked = next(x265.X265().encode([frame], 37, 'deblocking'))
   monkeypatch.setattr(x265, '_PARAMETERS',
                       x265._PARAMETERS + ':no-deblock=1')
   without = next(x265.X265().encode([frame], 37, 'deblocking'))
-  assert _equal(unfiltered, without)
-  assert not _equal(unfiltered, deblocked)
+  assert wave_frames.equal(unfiltered, without)
+  assert not wave_frames.equal(unfiltered, deblocked)
   assert unfiltered.bits == deblocked.bits
 
 
 def test_frames_come_out_in_order_and_better_at_lower_qp():
-  sources = [_frame(), _frame(depth=8)]
+  sources = [wave_frames.frame(), wave_frames.frame(depth=8)]
   sources[1] = frames.Frame(tuple(p[::-1].copy() for p in sources[1].planes),
                             sources[1].format)
   errors_at = []
@@ -61,7 +43,7 @@ def test_frames_come_out_in_order_and_better_at_lower_qp():
 
 @pytest.mark.parametrize('pools', ['pools=1', 'pools=3'])
 def test_the_stream_does_not_depend_on_threads(monkeypatch, pools):
-  frame = _frame(192, 128)
+  frame = wave_frames.frame(192, 128)
   packets = x265.X265()._encode(frame, 27, sao=True)
   monkeypatch.setattr(x265, '_PARAMETERS',
                       x265._PARAMETERS.replace('pools=2', pools))
@@ -70,13 +52,13 @@ def test_the_stream_does_not_depend_on_threads(monkeypatch, pools):
 
 def test_x265_tells_what_it_cannot_do():
   with pytest.raises(errors.InputError, match='got 52, expected 0 to 51'):
-    next(x265.X265().encode([_frame()], 52, 'none'))
+    next(x265.X265().encode([wave_frames.frame()], 52, 'none'))
   with pytest.raises(errors.InputError, match="got 'sao', expected one of"):
-    next(x265.X265().encode([_frame()], 30, 'sao'))
+    next(x265.X265().encode([wave_frames.frame()], 30, 'sao'))
   with pytest.raises(errors.InputError, match="preset: got 'best'"):
     x265.X265('best')
   with pytest.raises(errors.InputError, match='12 bits, expected 8 or 10'):
-    next(x265.X265().encode([_frame(depth=12)], 30, 'none'))
+    next(x265.X265().encode([wave_frames.frame(depth=12)], 30, 'none'))
 
 
 def test_a_cached_coding_is_not_made_again(tmp_path):
@@ -87,15 +69,15 @@ def test_a_cached_coding_is_not_made_again(tmp_path):
       self.calls += 1
       return super().encode(*arguments)
 
-  inner = Counting()
-  coded = [next(cached.Cached(inner, tmp_path).encode([_frame()], 30, 'none'))
+  inner, frame = Counting(), wave_frames.frame()
+  coded = [next(cached.Cached(inner, tmp_path).encode([frame], 30, 'none'))
            for _ in range(2)]
   assert inner.calls == 1 and coded[0].bits == coded[1].bits
-  assert _equal(*coded)
+  assert wave_frames.equal(*coded)
   for file in tmp_path.iterdir():
     file.write_bytes(file.read_bytes()[:50])
-  again = next(cached.Cached(inner, tmp_path).encode([_frame()], 30, 'none'))
-  assert inner.calls == 2 and _equal(again, coded[0])
+  again = next(cached.Cached(inner, tmp_path).encode([frame], 30, 'none'))
+  assert inner.calls == 2 and wave_frames.equal(again, coded[0])
 
 
 def _programs(encoder, decoder, **more):
@@ -112,7 +94,7 @@ _COPY = 'import shutil, sys; shutil.copy(*sys.argv[1:3])'
 def test_an_external_codec_runs_as_programs():
   """A codec that copies: a space and a quote in an argument do no harm."""
   config = _programs(_COPY, _COPY + '; "a  b $HOME"', label='copy')
-  sources = [_frame(), _frame()]
+  sources = [wave_frames.frame(), wave_frames.frame()]
   coded = list(codec.from_config(config).encode(sources, 60, 'none'))
   size = sources[0].format.frame_bytes
   assert [one.bits for one in coded] == [8 * size, 8 * size]
@@ -131,7 +113,7 @@ def test_an_external_codec_runs_as_programs():
 def test_external_programs_that_fail_are_told(encoder, decoder, message):
   one = external.External(_programs(encoder, decoder))
   with pytest.raises(errors.InputError) as caught:
-    next(one.encode([_frame()], 30, 'none'))
+    next(one.encode([wave_frames.frame()], 30, 'none'))
   assert message in str(caught.value) and '\n' not in str(caught.value)
 
 
@@ -140,9 +122,9 @@ def test_a_missing_program_or_place_is_told():
       name='external', encode_command=('no-such-encoder', '{input}'),
       decode_command=('d',))
   with pytest.raises(errors.InputError, match='cannot start no-such-encoder'):
-    next(external.External(config).encode([_frame()], 30, 'none'))
+    next(external.External(config).encode([wave_frames.frame()], 30, 'none'))
   with pytest.raises(errors.InputError, match="no encoder with filters 'all'"):
-    next(external.External(config).encode([_frame()], 30, 'all'))
+    next(external.External(config).encode([wave_frames.frame()], 30, 'all'))
   with pytest.raises(errors.InputError, match='expected {input}, {output}'):
     external.External(data_config.CodecConfig(
         name='external', encode_command=('e', '{inptu}'),

@@ -1,4 +1,3 @@
-import json
 import math
 
 import numpy as np
@@ -11,7 +10,7 @@ from cnn_loopfilter import evaluation
 from cnn_loopfilter import figures
 from cnn_loopfilter import frames
 from cnn_loopfilter import pictures
-from cnn_loopfilter import results
+from cnn_loopfilter.codec import cached
 from cnn_loopfilter.codec import x265
 
 _BITS = [100e3, 180e3, 310e3, 560e3]
@@ -119,20 +118,55 @@ def test_filters_by_qp_take_the_nearest_and_are_told_its_qp():
   assert told == [(22, 22)]
 
 
-def test_tables_and_pictures_are_written(measured, tmp_path):
+def test_every_measure_has_its_bd_rates(measured):
+  found = measured[1]
+  for measure, columns in (('psnr', 3), ('ssim', 3)):
+    rows = evaluation.bd_rates(found, 'none', measure=measure)
+    assert {row.measure for row in rows} == {measure}
+    by_state = {row.state: row.percent for row in rows
+                if row.name == 'average'}
+    assert by_state['same'] == (0,) * columns
+    assert by_state['worse'][0] > 1
+  # Nobody measured VMAF: no curve.
+  rows = evaluation.bd_rates(found, 'none', measure='vmaf')
+  assert all(row.percent == (None,) for row in rows)
+
+
+def test_seconds_are_summed_and_a_filter_adds_its_own(measured):
+  _, found = measured
+  points = {state: points[32] for state, points in found[0].points.items()}
+  for point in points.values():
+    assert point.encode_s > 0 and point.decode_s > 0
+  assert points['worse'].decode_s > points['none'].decode_s
+  assert points['worse'].encode_s > points['none'].encode_s
+
+
+def test_codings_from_a_cache_have_no_times(tmp_path):
+  for known in (False, True):
+    found = evaluation.evaluate(
+        [_sequence('one', '', 0)],
+        cached.Cached(x265.X265('ultrafast'), tmp_path), (30,),
+        {'same': lambda plane, qp: plane})
+    point = found[0].points['same'][30]
+    assert (point.decode_s is None) == known
+
+
+def test_pictures_are_written(measured, tmp_path):
   sequences, found = measured
-  rows = evaluation.bd_rates(found, 'all') + evaluation.bd_rates(found, 'none')
-  results.write(tmp_path, found, rows, 'x265 ultrafast')
-  figures.write(tmp_path, found)
+  paths = figures.write(tmp_path, found)
   frame = next(sequences[0].open())
-  figures.crops(tmp_path / 'crop.png', {'original': frame, 'none': frame}, 32)
-  text = (tmp_path / 'results.md').read_text()
-  assert '| the paper, JEM 7.0, other sequences | -3.14 | -5.21 | -6.28 |' in (
-      text)
-  assert '**average, x265 ultrafast**' in text
-  content = json.loads((tmp_path / 'results.json').read_text())
-  assert len(content['bd_rates']) == len(rows)
-  assert len((tmp_path / 'points.csv').read_text().splitlines()) == (
-      1 + 3 * 5 * 4)
+  cuts = figures.cut({'original': frame, 'none': frame}, 32)
+  assert cuts['none'].shape == (32, 32, 3)
+  figures.crops(tmp_path / 'crop.png', cuts)
+  assert list(paths) == ['average', 'one', 'two', 'three']
   assert {p.name for p in tmp_path.glob('*.png')} == {
-      'rd-one.png', 'rd-two.png', 'rd-three.png', 'crop.png'}
+      'crop.png', *(path.name for path in paths.values())}
+
+
+def test_the_average_is_of_bits_and_psnr(measured):
+  found = measured[1]
+  mean = figures.average(found).points['all'][27]
+  own = [result.points['all'][27] for result in found]
+  assert mean.bits == round(sum(point.bits for point in own) / 3)
+  np.testing.assert_allclose(
+      mean.psnr, np.mean([point.psnr for point in own], 0))

@@ -82,7 +82,7 @@ def way(tmp_path_factory):
       'evaluate.py', f'--input={work}/pictures', f'--output={work}/results',
       f'--filter=float={work}/filter.npz,dfp={work}/exported,'
       f'each=22:{work}/filter.npz+37:{work}/exported',
-      '--switches=arithmetic')
+      '--anchors=svtav1:8', '--switches=arithmetic')
   return work, printed
 
 
@@ -144,21 +144,27 @@ def test_ten_bit_exports_agree_with_the_eight_bit_one(way):
 
 def test_tables_and_pictures_hold_every_filter(way):
   work, printed = way
-  for name in ('float', 'dfp', 'each', 'none', 'deblocking'):
-    assert f'### {name}, against all' in printed['evaluate'].replace(
-        'of the codec\'s filters', '').replace('no filter,', 'none,').replace(
-            'deblocking alone,', 'deblocking,')
+  for codec, states in (
+      ('x265 medium', ('float', 'dfp', 'each', 'no filter',
+                       'deblocking alone')),
+      ('SVT-AV1 preset 8', ('float', 'dfp', 'each', 'no filter'))):
+    for name in states:
+      assert f'| {codec} | {name} |' in printed['evaluate']
   with open(work / 'results/points.csv', newline='') as stream:
     rows = list(csv.DictReader(stream))
-  # 2 pictures, 4 QPs, 3 states of the codec and 3 filters, plain and switched.
-  assert len(rows) == 2 * 4 * (3 + 2 * 3)
-  assert 'dfp with switches (arithmetic, 64), against' in printed['evaluate']
+  # 2 pictures, 4 QPs, 3 and 2 states of the codecs, 3 filters plain and
+  # switched.
+  assert len(rows) == 2 * 4 * (3 + 2 + 2 * 2 * 3)
+  assert '| dfp with switches (arithmetic, 64) |' in printed['evaluate']
   content = json.loads((work / 'results/results.json').read_text())
   values = [value for row in content['bd_rates'] for value in row['percent']
             if value is not None]
   assert values and all(map(math.isfinite, values))
   assert {path.name for path in (work / 'results/pictures').iterdir()} >= {
-      'rd-astronaut.png', 'rd-cat.png', 'crop-cat-qp37.png'}
+      'rd-astronaut.png', 'rd-cat.png', 'crop-cat-qp37.png', 'rd-codecs.png',
+      'svt-av1-preset-8'}
+  page = (work / 'results/report.html').read_text()
+  assert page.count('class="compare"') == 3
 
 
 def test_the_same_pictures_give_the_same_records(way):
@@ -312,10 +318,24 @@ _FAILING = (
      'each QP once'),
     ('evaluate.py', ['--input={}/pictures', '--output={}/x',
                      '--qps=22,27,32'], 'expected four or more'),
+    ('evaluate.py', ['--input={}/pictures', '--output={}/x',
+                     '--anchors=x264,h267'], "--anchors: got 'h267', expected "
+     'NAME or NAME:PRESET with one of x265, x264, svtav1'),
+    ('evaluate.py', ['--input={}/pictures', '--output={}/x',
+                     '--anchors=svtav1:slow'], "preset: got 'slow'"),
+    ('evaluate.py', ['--input={}/pictures', '--output={}/x',
+                     '--anchors=x265'], 'x265 medium, x265 medium, expected'),
+    ('evaluate.py', ['--input={}/pictures', '--output={}/x',
+                     '--anchors=svtav1', '--qps=22,27,32,50'],
+     "expected 0 to 49 with codec.name 'svtav1'"),
+    ('evaluate.py', ['--input={}/pictures', '--output={}/x',
+                     '--config.codec.name=av2'],
+     "codec.name: got 'av2', expected one of x265, x264, svtav1, external"),
 ], ids=['input', 'qp', 'preset', 'encoder', 'failing', 'depth', 'other_depth',
         'words', 'every', 'there', 'records', 'held_out', 'bits', 'optimizer',
         'training', 'key', 'flag', 'filter', 'no_records', 'widths',
-        'fewer', 'evaluation', 'no_filter', 'by_qp', 'few'])
+        'fewer', 'evaluation', 'no_filter', 'by_qp', 'few', 'anchor',
+        'anchor_preset', 'twice', 'anchor_qp', 'codec'])
 def test_mistakes_are_told_in_one_line(way, script, flags, words):
   work, _ = way
   process = _start(script, *(flag.replace('{}', str(work)) for flag in flags))
