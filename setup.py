@@ -40,6 +40,10 @@ EXTRAS = {
         'dacite' + _BELOW_312,
         'bjontegaard' + _BELOW_312,
     ],
+    # The exported filter in other runtimes. Newer onnx needs newer ml_dtypes
+    # than TensorFlow 2.15; onnxruntime only runs what was written.
+    'interchange': ['onnx==1.18.0' + _BELOW_312,
+                    'onnxruntime==1.32.0' + _BELOW_312],
     'bert': _TF215 + _DATASETS + ['tokenizers' + _BELOW_312],
     'dev': ['pytest', 'hypothesis', 'ruff', 'build', 'twine'],
 }
@@ -75,7 +79,7 @@ setuptools.setup(
     packages=setuptools.find_packages(
         include=['mtf_unet*', 'lamb*', 'cnn_loopfilter*']),
     package_data={'lamb': ['py.typed'],
-                  'cnn_loopfilter': ['pretrained/*/*']},
+                  'cnn_loopfilter': ['pretrained/*/*', 'reference_c/*.c']},
     install_requires=['numpy'],
     extras_require=EXTRAS,
     classifiers=[

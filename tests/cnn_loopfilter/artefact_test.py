@@ -113,8 +113,8 @@ def test_truncated_npz_is_refused(folder):
     ({'depth': np.int32(3)}, 'depth: got 3'),
     ({'formats': np.zeros([3, 2], np.int32)}, 'formats: got'),
     ({'weights_0': np.zeros([3, 3, 2, 5], np.int8)}, 'layer'),
-    ({'weights_0': np.zeros([3, 3, 2, 12])}, 'expected integers'),
-    ({'vector_qp': np.array(['x'])}, 'expected integers'),
+    ({'weights_0': np.zeros([3, 3, 2, 12])}, 'little-endian integers'),
+    ({'vector_qp': np.array(['x'])}, 'little-endian integers'),
 ], ids=['version', 'depth', 'formats', 'shape', 'float', 'text'])
 def test_npz_that_does_not_fit_is_refused(folder, changes, message):
   _forge(folder, _npz(folder, **changes))
@@ -154,5 +154,5 @@ def test_pickled_array_is_refused(folder):
   content = io.BytesIO()
   np.savez(content, version=np.array([{}], object))
   _forge(folder, content.getvalue())
-  with pytest.raises(errors.InputError, match='expected integers'):
+  with pytest.raises(errors.InputError, match='little-endian integers'):
     artefact.load(folder)
