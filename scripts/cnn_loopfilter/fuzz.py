@@ -146,7 +146,9 @@ def main() -> None:
   cases = _numbered()
   signal.signal(signal.SIGPROF, _too_slow)
   with tempfile.TemporaryDirectory() as work:
-    corpus = fuzz_targets.make_corpus(pathlib.Path(work))
+    corpus = fuzz_targets.make_corpus(
+        pathlib.Path(work), with_decoder=any(
+            fuzz_targets.TARGETS[name].needs_compiler for name, _ in cases))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     counts, seconds = _run_all(cases, corpus, work)
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

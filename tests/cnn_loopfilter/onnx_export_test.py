@@ -8,19 +8,10 @@ from cnn_loopfilter import onnx_export
 from cnn_loopfilter import pretrained
 from cnn_loopfilter import runtime
 from tests.cnn_loopfilter import integer_filters
+from tests.cnn_loopfilter import interchange_runners
 
 _LEVELS = (onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL,
            onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL)
-
-
-def _runner(model, level=_LEVELS[1]):
-  options = onnxruntime.SessionOptions()
-  options.graph_optimization_level = level
-  options.intra_op_num_threads = 1
-  session = onnxruntime.InferenceSession(
-      model.SerializeToString(), options, providers=['CPUExecutionProvider'])
-  return lambda rec, qp: session.run(
-      ['filtered'], {'reconstruction': rec, 'qp': qp})[0]
 
 
 @pytest.fixture(scope='module', params=integer_filters.MORE_CASES)
@@ -31,7 +22,7 @@ def filter_(request):
 
 @pytest.mark.parametrize('level', _LEVELS, ids=['as_written', 'optimized'])
 def test_all_qps_and_odd_sizes_give_the_same_bits(filter_, level):
-  run = _runner(onnx_export.model(filter_), level)
+  run = interchange_runners.onnx_batches(filter_, level)
   reference = runtime.Reference(filter_)
   rec, _ = integer_filters.random_planes(filter_, 52, 6, 7)
   inputs = [(rec, np.arange(52, dtype=np.int32))] + [
@@ -48,7 +39,7 @@ def test_shipped_filters_give_their_known_answers(name):
   filter_ = artefact.load(pretrained.folder(name))
   vector = filter_.vector
   for level in _LEVELS:
-    run = _runner(onnx_export.model(filter_), level)
+    run = interchange_runners.onnx_batches(filter_, level)
     np.testing.assert_array_equal(run(vector.reconstruction, vector.qp),
                                   vector.filtered)
 
@@ -58,7 +49,7 @@ def test_a_limit_above_24_bits_is_clamped_exactly():
   rec = np.arange(256, dtype=np.int32).reshape(1, 16, 16, 1)
   qp = np.zeros(1, np.int32)
   np.testing.assert_array_equal(
-      _runner(onnx_export.model(filter_))(rec, qp),
+      interchange_runners.onnx_batches(filter_)(rec, qp),
       runtime.Reference(filter_).filter_batch(rec, qp))
 
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import shutil
 import subprocess
 
 import numpy as np
@@ -12,15 +11,12 @@ from cnn_loopfilter import artefact
 from cnn_loopfilter import frames
 from cnn_loopfilter import integer_graph
 from cnn_loopfilter import pretrained
-from cnn_loopfilter import reference_c
 from cnn_loopfilter import runtime
 from tests.cnn_loopfilter import integer_filters
+from tests.cnn_loopfilter import interchange_runners
 
-_COMPILER = shutil.which('gcc') or shutil.which('cc')
-pytestmark = pytest.mark.skipif(_COMPILER is None,
+pytestmark = pytest.mark.skipif(interchange_runners.COMPILER is None,
                                 reason='there is no C compiler')
-_STRICT = ('-std=c99', '-Wall', '-Wextra', '-Wconversion', '-Werror',
-           '-pedantic')
 _BUILDS = {'plain': ('-O0',), 'optimized': ('-O3',),
            'sanitized': ('-O1', '-fsanitize=address,undefined',
                          '-fno-sanitize-recover=all')}
@@ -30,8 +26,7 @@ _BUILDS = {'plain': ('-O0',), 'optimized': ('-O3',),
 def programs(tmp_path_factory):
   folder = tmp_path_factory.mktemp('programs')
   for name, options in _BUILDS.items():
-    subprocess.run([_COMPILER, *_STRICT, *options, '-o', folder / name,
-                    reference_c.SOURCE], check=True)
+    interchange_runners.build_decoder(folder / name, *options)
   return folder
 
 
@@ -40,17 +35,19 @@ def program(programs, request):
   return programs / request.param
 
 
-def _run(program, *arguments):
-  done = subprocess.run([program, *arguments], capture_output=True, text=True,
-                        timeout=120, env={**os.environ,
-                                          'ASAN_OPTIONS': 'exitcode=99'})
+def _run(program, *arguments, leaks=True):
+  done = subprocess.run(
+      [program, *arguments], capture_output=True, text=True, timeout=120,
+      env=os.environ | {'ASAN_OPTIONS':
+                        f'exitcode=99:detect_leaks={int(leaks)}'})
   assert done.returncode in (0, 1), done.stderr
   return done
 
 
 def _told(program, *arguments):
   """What it says when it refuses; always one line."""
-  done = _run(program, *arguments)
+  # An error ends the program where it is; nothing is freed before.
+  done = _run(program, *arguments, leaks=False)
   assert done.returncode == 1
   assert done.stderr.startswith('error: ') and done.stderr.count('\n') == 1
   return done.stderr
