@@ -79,7 +79,8 @@ setuptools.setup(
     packages=setuptools.find_packages(
         include=['mtf_unet*', 'lamb*', 'cnn_loopfilter*']),
     package_data={'lamb': ['py.typed'],
-                  'cnn_loopfilter': ['pretrained/*/*', 'reference_c/*.c']},
+                  'cnn_loopfilter': ['pretrained/*/*', 'reference_c/*.c',
+                                     'vectors/*.json', 'vectors/*.yuv']},
     install_requires=['numpy'],
     extras_require=EXTRAS,
     classifiers=[

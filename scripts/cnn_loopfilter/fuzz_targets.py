@@ -248,10 +248,10 @@ class Target(typing.NamedTuple):
 
 
 TARGETS = {
-    'filter_npz': Target(filter_npz, 30),
+    'filter_npz': Target(filter_npz, 33),
     'filter_folder': Target(filter_folder, 20),
-    'y4m': Target(y4m, 25),
+    'y4m': Target(y4m, 28),
     'yuv': Target(yuv, 10),
-    'c_decoder': Target(c_decoder, 10, needs_compiler=True),
-    'c_yuv': Target(c_yuv, 5, needs_compiler=True),
+    'c_decoder': Target(c_decoder, 6, needs_compiler=True),
+    'c_yuv': Target(c_yuv, 3, needs_compiler=True),
 }

@@ -8,6 +8,10 @@ of each is filtered exactly and by SADL's arithmetic, simulated in NumPy: with
 the filter's own lengths, and with more fractional bits where int16 has room.
 """
 
+import os
+
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+
 import pathlib
 import sys
 
