@@ -80,7 +80,7 @@ setuptools.setup(
         include=['mtf_unet*', 'lamb*', 'cnn_loopfilter*']),
     package_data={'lamb': ['py.typed'],
                   'cnn_loopfilter': ['pretrained/*/*', 'reference_c/*.c',
-                                     'vectors/*.json', 'vectors/*.yuv']},
+                                     'vector_files/*']},
     install_requires=['numpy'],
     extras_require=EXTRAS,
     classifiers=[

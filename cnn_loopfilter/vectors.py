@@ -1,7 +1,7 @@
 """Test vectors of the shipped filters, for other implementers.
 
-    *_8bit.yuv       small frames, raw planar YUV
-    NAME.json        for a shipped filter: frame, QP, SHA-256 of the result
+  vector_files/*.yuv       small frames, raw planar YUV
+  vector_files/NAME.json   for a shipped filter: frames, QPs, SHA-256 of results
 
 docs/loopfilter-interchange.md specifies both;
 scripts/cnn_loopfilter/make_vectors.py writes them. The frames are made of
@@ -26,7 +26,7 @@ from cnn_loopfilter import runtime
 
 FORMAT = 'cnn_loopfilter test vectors'
 VERSION = 1
-FOLDER = pathlib.Path(__file__).parent
+FOLDER = pathlib.Path(__file__).with_name('vector_files')
 
 # Content, width, height, chroma, QPs. 70 is more than the C decoder's tile.
 _FRAMES = (
