@@ -56,11 +56,13 @@ def read(content: bytes) -> dict[str, np.ndarray]:
   if (disk or other or here != count or count > _MAX_MEMBERS
       or start + size != end):
     raise errors.InputError("the archive's directory is damaged")
-  arrays, place = {}, start
+  arrays, place, left = {}, start, start
   for _ in range(count):
     name, data, place = _entry(content, start, place, end)
-    if name in arrays:
-      raise errors.InputError(f'{name}: twice in the archive')
+    left -= len(data)
+    if name in arrays or left < 0:
+      raise errors.InputError(
+          f'{name}: twice in the archive, or over another file')
     arrays[name] = _array(name, data)
   if place != end:
     raise errors.InputError("the archive's directory is damaged")
@@ -99,7 +101,7 @@ def _stored(content, start, local, raw, size, crc):
   if (signature != b'PK\3\4' or content[named:named + name_size] != raw
       or first + size > start):
     raise outside
-  data = content[first:first + size]
+  data = memoryview(content)[first:first + size]
   if zlib.crc32(data) != crc:
     raise errors.InputError(f'{raw!r}: damaged, its CRC differs')
   return data
@@ -110,8 +112,8 @@ def _array(name, data):
   if len(data) < 10 or data[:8] != b'\x93NUMPY\1\0':
     raise errors.InputError(f'{name}: expected the .npy format 1.0')
   first = 10 + int.from_bytes(data[8:10], 'little')
-  header = _HEADER.fullmatch(data[10:first])
-  if header is None or first > len(data) or first > 10 + _MAX_HEADER:
+  header = _HEADER.fullmatch(bytes(data[10:min(first, 10 + _MAX_HEADER)]))
+  if header is None or first > min(len(data), 10 + _MAX_HEADER):
     raise errors.InputError(
         f'{name}: expected little-endian integers in C order')
   dtype = np.dtype(header[1].decode())

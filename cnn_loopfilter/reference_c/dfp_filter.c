@@ -206,9 +206,10 @@ static void parse_npy(const uint8_t *data, size_t size, Array *array) {
   }
 }
 
-/* Reads one entry of the archive's directory; returns the entry's size. */
+/* Reads one entry of the archive's directory; returns the entry's size. Files
+ * have `left` bytes together, so that none can be read again and again. */
 static size_t parse_entry(Bytes zip, size_t directory, size_t entry,
-                          size_t end, Array *array) {
+                          size_t end, size_t *left, Array *array) {
   const uint8_t *head = zip.data + entry;
   if (end - entry < 46 || little(head, 4) != 0x02014B50u) {
     fail("the archive's directory is damaged");
@@ -238,6 +239,8 @@ static size_t parse_entry(Bytes zip, size_t directory, size_t entry,
       directory - offset - skipped < content_size) {
     fail("%s: lies outside the archive", array->name);
   }
+  if (content_size > *left) fail("%s: over another file", array->name);
+  *left -= content_size;
   if (crc32(local + skipped, content_size) != little(head + 16, 4)) {
     fail("%s: damaged, its CRC differs", array->name);
   }
@@ -272,10 +275,11 @@ static void parse_archive(Bytes zip, Archive *archive) {
       members > MAX_MEMBERS) {
     fail("the archive's directory is damaged");
   }
+  size_t left = directory;
   for (size_t i = 0; i < members; i++) {
     Array array;
     memset(&array, 0, sizeof array);
-    entry += parse_entry(zip, directory, entry, end, &array);
+    entry += parse_entry(zip, directory, entry, end, &left, &array);
     if (find_or_null(archive, array.name) != NULL) {
       fail("%s: twice in the archive", array.name);
     }

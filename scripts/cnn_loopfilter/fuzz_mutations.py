@@ -152,8 +152,23 @@ def _zip_around(rng, members):
   return rng.choice((b'', b'prefix')) + data + rng.choice((b'', b'\0'))
 
 
+def _zip_overlapping(rng, members):
+  """Directory entries that lead to another file's bytes."""
+  data = bytearray(_zip(members))
+  places = [i for i in range(len(data)) if data[i:i + 4] == b'PK\1\2']
+  one, other = rng.choice(places), rng.choice(places)
+  if rng.random() < 0.5:
+    # Only the size: it reaches over the files behind.
+    size = rng.randint(0, places[0])
+    data[one + 20:one + 28] = struct.pack('<II', size, size)
+  else:
+    data[one + 16:one + 28] = data[other + 16:other + 28]
+    data[one + 42:one + 46] = data[other + 42:other + 46]
+  return bytes(data)
+
+
 _ZIPS = (_zip_damaged_member, _zip_forged_header, _zip_forged_header,
-         _zip_packed, _zip_other_members, _zip_around)
+         _zip_packed, _zip_other_members, _zip_around, _zip_overlapping)
 
 
 def forged_arrays(rng: random.Random, data: bytes) -> bytes:

@@ -82,3 +82,21 @@ def test_a_name_twice_is_refused():
       target.writestr('a.npy', source.read('a.npy'))
   with pytest.raises(errors.InputError, match='a: twice in the archive'):
     integer_arrays.read(stream.getvalue())
+
+
+def overlapping_archive():
+  """One file whose data are the other one, which the directory lists too."""
+  inner = _saved(b=np.zeros(500, np.int8))
+  file, directory = inner[:inner.index(b'PK\1\2')], inner[
+      inner.index(b'PK\1\2'):-22]
+  outer = bytearray(_saved(a=np.frombuffer(file, np.int8)))
+  entry = directory[:42] + struct.pack('<I', outer.index(file)) + directory[46:]
+  outer[-22:-22] = entry
+  outer[-14:-6] = struct.pack('<HHI', 2, 2, 2 * len(entry))
+  return bytes(outer)
+
+
+def test_files_over_one_another_are_refused():
+  # Many of them would be read again and again.
+  with pytest.raises(errors.InputError, match='b: .*over another file'):
+    integer_arrays.read(overlapping_archive())

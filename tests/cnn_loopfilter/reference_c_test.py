@@ -12,6 +12,7 @@ from cnn_loopfilter import frames
 from cnn_loopfilter import integer_graph
 from cnn_loopfilter import pretrained
 from cnn_loopfilter import runtime
+from tests.cnn_loopfilter import integer_arrays_test
 from tests.cnn_loopfilter import integer_filters
 from tests.cnn_loopfilter import interchange_runners
 
@@ -199,10 +200,14 @@ def test_a_filter_that_can_leave_int32_is_refused(tmp_path, programs):
       programs / 'sanitized', tmp_path / artefact.NPZ_NAME, '--check')
 
 
-def test_missing_and_packed_files_are_told(tmp_path, programs):
+def test_missing_and_strange_files_are_told(tmp_path, programs):
   program = programs / 'sanitized'
   assert 'cannot be opened' in _told(program, tmp_path / 'none.npz', '--check')
   np.savez_compressed(tmp_path / 'a.npz', version=np.int32(1))
   assert 'packed, expected them stored' in _told(
       program, tmp_path / 'a.npz', '--check')
+  (tmp_path / 'b.npz').write_bytes(
+      integer_arrays_test.overlapping_archive())
+  assert 'b: over another file' in _told(program, tmp_path / 'b.npz',
+                                         '--check')
   assert 'usage' in _told(program)
