@@ -16,6 +16,10 @@ from cnn_loopfilter import reference_c
 from cnn_loopfilter import tflite_export
 
 COMPILER = shutil.which('gcc') or shutil.which('cc')
+# XNNPACK's, and TFLite's own.
+TFLITE_KERNELS = (
+    tf.lite.experimental.OpResolverType.AUTO,
+    tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES)
 _STRICT = ('-std=c99', '-Wall', '-Wextra', '-Wconversion', '-Werror',
            '-pedantic')
 
@@ -54,14 +58,21 @@ def onnx_plane(name):
   return _of_batches(onnx_batches(artefact.load(pretrained.folder(name))))
 
 
-def tflite_plane(name):
-  """Runs a shipped filter in TFLite's interpreter."""
-  interpreter = tf.lite.Interpreter(
-      model_content=tflite_export.model(
-          artefact.load(pretrained.folder(name))), num_threads=1)
-  run = interpreter.get_signature_runner()
-  return _of_batches(
-      lambda rec, qp: run(reconstruction=rec, qp=qp)['filtered'])
+def tflite_batches(model):
+  """Runs a TFLite model on batches, by each set of kernels in turn."""
+  for resolver in TFLITE_KERNELS:
+    interpreter = tf.lite.Interpreter(
+        model_content=model, num_threads=1,
+        experimental_op_resolver_type=resolver)
+    run = interpreter.get_signature_runner()
+    yield lambda rec, qp, run=run: run(reconstruction=rec, qp=qp)['filtered']
+
+
+def tflite_planes(name):
+  """Runs a shipped filter in TFLite, by each set of kernels in turn."""
+  model = tflite_export.model(artefact.load(pretrained.folder(name)))
+  for run in tflite_batches(model):
+    yield _of_batches(run)
 
 
 def c_plane(name, program):
