@@ -41,7 +41,7 @@ _FAILURES = flags.DEFINE_string('failures', 'fuzz_failures',
 _SECONDS = flags.DEFINE_integer(
     'seconds', 10, 'Processor time of a case in this process.', lower_bound=1)
 _MEMORY = flags.DEFINE_integer(
-    'memory_mb', 512, 'Memory beyond what the program takes when it starts.',
+    'memory_mb', 512, 'Memory of a case beyond what the program has already.',
     lower_bound=64)
 
 
@@ -51,7 +51,7 @@ class _Slow(Exception):
 
 def _numbered():
   """Returns (target, number) of all cases that were asked for."""
-  if (_CASE.value is not None) and _TARGET.value is None:
+  if _CASE.value is not None and _TARGET.value is None:
     raise errors.InputError('--case: expected --target beside it')
   if _CASE.value is not None:
     return [(_TARGET.value, _CASE.value)]

@@ -1,5 +1,6 @@
 """The fuzzer as it is run: a thousand cases, and what a failure leaves."""
 
+import os
 import pathlib
 import subprocess
 import sys
@@ -27,7 +28,7 @@ command_line.run(fuzz.main)
 def _run(*words):
   return subprocess.run(
       [sys.executable, *words], capture_output=True, text=True, timeout=600,
-      env={'PYTHONPATH': str(_ROOT), 'PATH': '/usr/local/bin:/usr/bin:/bin'})
+      env={**os.environ, 'PYTHONPATH': str(_ROOT)})
 
 
 def test_a_thousand_cases_end_in_errors_or_right_results(tmp_path):
