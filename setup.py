@@ -42,6 +42,10 @@ EXTRAS = {
         # SSIM; the demo also takes its photographs.
         'scikit-image' + _BELOW_312,
     ],
+    # The exported filter in other runtimes. Newer onnx needs newer ml_dtypes
+    # than TensorFlow 2.15; onnxruntime only runs what was written.
+    'interchange': ['onnx==1.18.0' + _BELOW_312,
+                    'onnxruntime==1.32.0' + _BELOW_312],
     'bert': _TF215 + _DATASETS + ['tokenizers' + _BELOW_312],
     'dev': ['pytest', 'hypothesis', 'ruff', 'build', 'twine'],
 }
@@ -76,7 +80,8 @@ setuptools.setup(
     packages=setuptools.find_packages(
         include=['mtf_unet*', 'lamb*', 'cnn_loopfilter*']),
     package_data={'lamb': ['py.typed'],
-                  'cnn_loopfilter': ['pretrained/*/*', 'report_page/*']},
+                  'cnn_loopfilter': ['pretrained/*/*', 'report_page/*',
+                                     'reference_c/*.c', 'vector_files/*']},
     install_requires=['numpy'],
     extras_require=EXTRAS,
     classifiers=[

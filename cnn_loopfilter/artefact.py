@@ -7,19 +7,19 @@ docs/dfp-format.md specifies both. Beside them export.py puts a SavedModel.
 """
 
 from collections.abc import Iterable
+from collections.abc import Mapping
 import hashlib
 import io
 import json
-import math
 import os
 import pathlib
-import tokenize
-import zipfile
+import re
 
 import numpy as np
 
 from cnn_loopfilter import atomic_file
 from cnn_loopfilter import errors
+from cnn_loopfilter import integer_arrays
 from cnn_loopfilter import integer_graph
 
 FORMAT = 'cnn_loopfilter dynamic fixed point filter'
@@ -30,10 +30,11 @@ JSON_NAME, NPZ_NAME = 'filter.json', 'filter.npz'
 _COLUMNS = ('weight_fl', 'bias_fl', 'output_fl', 'weight_bits', 'bias_bits',
             'output_bits', 'relu')
 _VECTOR = ('reconstruction', 'qp', 'residual', 'filtered')
-_MAX_LAYERS = 64
 # Far above any filter that a decoder could run.
 _MAX_BYTES = 64 * 2 ** 20
 _MAX_JSON_BYTES = 2 ** 20
+_MAX_FILES = 16
+_FILE_NAME = re.compile('[A-Za-z0-9_.-]{1,64}(/[A-Za-z0-9_.-]{1,64}){0,3}')
 
 
 def save(filter_: integer_graph.IntegerFilter, folder: str | os.PathLike,
@@ -101,15 +102,11 @@ def load(folder: str | os.PathLike) -> integer_graph.IntegerFilter:
   folder = pathlib.Path(folder)
   told = _read_json(folder / JSON_NAME)
   content = _checked_bytes(folder, told['sha256'])
-  path = folder / NPZ_NAME
   try:
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-      arrays = _read_arrays(archive)
-    filter_ = _parse(arrays, told['description'])
-  except (zipfile.BadZipFile, KeyError, ValueError, EOFError, TypeError,
-          OverflowError, SyntaxError, tokenize.TokenError) as error:
-    raise errors.InputError(f'{path}: {error}') from error
-  if json.loads(json.dumps(describe(filter_))) != {
+    filter_ = parse(content, told['description'])
+  except errors.InputError as error:
+    raise errors.InputError(f'{folder / NPZ_NAME}: {error}') from error
+  if describe(filter_) != {
       key: value for key, value in told.items() if key != 'sha256'}:
     raise errors.InputError(
         f'{folder}: {JSON_NAME} and {NPZ_NAME} describe different filters')
@@ -117,16 +114,14 @@ def load(folder: str | os.PathLike) -> integer_graph.IntegerFilter:
 
 
 def _read_json(path):
-  try:
-    with open(path, 'rb') as stream:
-      text = stream.read(_MAX_JSON_BYTES + 1)
-    if len(text) > _MAX_JSON_BYTES:
-      raise ValueError('too long')
-    told = json.loads(text)
-  except FileNotFoundError as error:
+  if not path.is_file():
     raise errors.InputError(f'{path}: no such file, expected a folder that '
-                            'export_dfp.py has written') from error
+                            'export_dfp.py has written')
+  try:
+    told = json.loads(_read_at_most(path, _MAX_JSON_BYTES))
   except (ValueError, RecursionError) as error:
+    if isinstance(error, errors.InputError):
+      raise
     raise errors.InputError(f'{path}: not JSON ({error})') from error
   if not isinstance(told, dict) or told.get('format') != FORMAT:
     raise errors.InputError(f'{path}: expected "format": "{FORMAT}"')
@@ -144,17 +139,17 @@ def _read_json(path):
 def _checked_bytes(folder, digests):
   """Returns filter.npz; other files may be left out, but not changed."""
   content = b''
+  if len(digests) > _MAX_FILES:
+    raise errors.InputError(f'{folder / JSON_NAME}: {len(digests)} files, '
+                            f'expected at most {_MAX_FILES}')
   for name, digest in digests.items():
-    if pathlib.PurePosixPath(name).is_absolute() or '..' in name:
+    if not _FILE_NAME.fullmatch(name) or '..' in name:
       raise errors.InputError(f'{folder / JSON_NAME}: file name {name!r}, '
                               'expected one inside the folder')
     path = folder / name
     if name != NPZ_NAME and not path.exists():
       continue
-    if path.stat().st_size > _MAX_BYTES:
-      raise errors.InputError(f'{path}: {path.stat().st_size} bytes, expected '
-                              f'at most {_MAX_BYTES}')
-    data = path.read_bytes()
+    data = _read_at_most(path, _MAX_BYTES)
     if hashlib.sha256(data).hexdigest() != digest:
       raise errors.InputError(
           f'{path}: its checksum differs from the one in {JSON_NAME} '
@@ -164,46 +159,60 @@ def _checked_bytes(folder, digests):
   return content
 
 
-def _read_arrays(archive):
-  arrays, left = {}, _MAX_BYTES
-  for info in archive.infolist():
-    name = info.filename.removesuffix('.npy')
-    with archive.open(info) as stream:
-      # Only its header; a forged one asks for more memory than there is data.
-      if np.lib.format.read_magic(stream) != (1, 0):
-        raise ValueError(f'{name}: expected the .npy format 1.0')
-      shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
-      size = math.prod(shape) * dtype.itemsize
-      if dtype.kind != 'i' or len(shape) > 4:
-        raise ValueError(f'{name}: {dtype} {list(shape)}, expected integers '
-                         'of at most 4 axes')
-      if size > left or stream.tell() + size != info.file_size:
-        raise ValueError(f'{name}: {list(shape)} items do not fit the '
-                         f'{info.file_size} bytes in the file')
-    left -= size
-    with archive.open(info) as stream:
-      arrays[name] = np.lib.format.read_array(stream, allow_pickle=False)
-  return arrays
+def _read_at_most(path, limit):
+  if not path.is_file():
+    raise errors.InputError(f'{path}: no such file')
+  with open(path, 'rb') as stream:
+    data = stream.read(limit + 1)
+  if len(data) > limit:
+    raise errors.InputError(f'{path}: expected at most {limit} bytes')
+  return data
 
 
-def _parse(arrays, description):
-  if int(arrays['version']) != VERSION:
-    raise ValueError(f'got version {arrays["version"]}, expected {VERSION}')
-  formats = arrays['formats']
-  if (formats.ndim != 2 or formats.shape[1] != len(_COLUMNS)
-      or not 1 <= len(formats) <= _MAX_LAYERS):
-    raise ValueError(f'formats: got {list(formats.shape)}, expected '
-                     f'[1 to {_MAX_LAYERS}, {len(_COLUMNS)}]')
+def parse(content: bytes, description: Mapping) -> integer_graph.IntegerFilter:
+  """Reads the bytes of filter.npz.
+
+  Args:
+    content: the whole file.
+    description: what filter.json says about the filter's origin.
+
+  Raises:
+    InputError: if the bytes are no such file, or the filter is not valid.
+  """
+  arrays = integer_arrays.read(content)
+  version = _scalar(arrays, 'version')
+  if version != VERSION:
+    raise errors.InputError(f'got version {version}, expected {VERSION}')
+  formats = _get(arrays, 'formats', 2)
+  if formats.shape[1] != len(_COLUMNS) or (
+      len(formats) > integer_graph.MAX_LAYERS):
+    raise errors.InputError(
+        f'formats: got {list(formats.shape)}, expected '
+        f'[1 to {integer_graph.MAX_LAYERS}, {len(_COLUMNS)}]')
   layers = []
   for i, row in enumerate(formats.tolist()):
     told = dict(zip(_COLUMNS, row))
+    if told['relu'] not in (0, 1):
+      raise errors.InputError(
+          f'layer {i}: got relu {told["relu"]}, expected 0 or 1')
     told['relu'] = bool(told['relu'])
     layers.append(integer_graph.Layer(
-        arrays[f'weights_{i}'].astype(np.int32),
-        arrays[f'biases_{i}'].astype(np.int32), **told))
+        _get(arrays, f'weights_{i}', 4), _get(arrays, f'biases_{i}', 1),
+        **told))
   vector = None
   if 'vector_qp' in arrays:
     vector = integer_graph.TestVector(*(
-        arrays[f'vector_{name}'].astype(np.int32) for name in _VECTOR))
+        _get(arrays, f'vector_{name}', 1 if name == 'qp' else 4)
+        for name in _VECTOR))
   return integer_graph.IntegerFilter(
-      int(arrays['depth']), tuple(layers), description, vector)
+      _scalar(arrays, 'depth'), tuple(layers), description, vector)
+
+
+def _get(arrays, name, axes):
+  if name not in arrays or arrays[name].ndim != axes:
+    raise errors.InputError(f'{name}: missing, or not of {axes} axes')
+  return arrays[name].astype(np.int32)
+
+
+def _scalar(arrays, name):
+  return int(_get(arrays, name, 0))

@@ -12,6 +12,7 @@ import tensorflow as tf
 from cnn_loopfilter import artefact
 from cnn_loopfilter import atomic_file
 from cnn_loopfilter import errors
+from cnn_loopfilter import exact_float
 from cnn_loopfilter import integer_graph
 from cnn_loopfilter import known_answer
 from cnn_loopfilter import runtime_tensorflow
@@ -65,7 +66,7 @@ def format_table(filter_: integer_graph.IntegerFilter) -> str:
   lines = ['| layer | in | out | weights | biases | outputs | sum up to | '
            'of int32 | float32 kernels |', '|---' * 9 + '|']
   for i, (layer, step) in enumerate(zip(filter_.layers, filter_.plan)):
-    bits = runtime_tensorflow.split_bits(layer, step)
+    bits = exact_float.split_bits(layer, step)
     way = {0: 'float32', None: 'int32'}.get(bits, f'float32, split at {bits}')
     widths = [f'{layer.weight_bits} bits, fl {layer.weight_fl}',
               f'{layer.bias_bits} bits, fl {layer.bias_fl}',

@@ -15,10 +15,9 @@ import functools
 import numpy as np
 import tensorflow as tf
 
+from cnn_loopfilter import exact_float
 from cnn_loopfilter import integer_graph
 
-# Largest integer below which float32 holds every integer.
-_EXACT = 2 ** 24
 _BYTE = 255
 # Ranges that make TensorFlow's scales of activations and weights 1.
 _UNIT_INPUT = {'min_input': 0.0, 'max_input': 255.0}
@@ -56,7 +55,8 @@ def fuses(layer: integer_graph.Layer, step: integer_graph.Step) -> bool:
   """
   return (_fits(layer, step) and int(step.input_max.max()) <= _BYTE
           and step.low == 0 and step.high <= _BYTE
-          and step.accumulator_shift == 0 and step.sum_bound.max() <= _EXACT)
+          and step.accumulator_shift == 0
+          and step.sum_bound.max() <= exact_float.EXACT)
 
 
 def fused_layer(x: tf.Tensor, layer: integer_graph.Layer,

@@ -20,10 +20,16 @@ MAX_QP = 2 ** QP_BITS - 1
 MIN_DEPTH, MAX_DEPTH = 8, 16
 # The residual's fractional bits below the grid of the samples.
 MIN_RESIDUAL_BITS = 2
+# Far above any filter that a decoder could run; they bound what a forged one
+# costs before it is refused.
+MAX_LAYERS, MAX_CHANNELS, MAX_KERNEL = 64, 1024, 31
+MAX_VECTOR_SAMPLES = 2 ** 16
 
 _INT32_MAX = 2 ** 31 - 1
 _MAX_SHIFT = 30
 _MAX_FL = 64
+# Stands for every larger magnitude, so that int64 cannot overflow itself.
+_HUGE = 2 ** 40
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,6 +125,8 @@ class IntegerFilter:
   def __post_init__(self):
     _check_parts(self)
     _check_bounds(self)
+    if self.vector is not None:
+      _check_vector(self)
 
   @functools.cached_property
   def plan(self) -> tuple[Step, ...]:
@@ -160,19 +168,21 @@ def _step(layer, input_fl, input_max):
   shifts = (sum_fl - accumulator_fl, sum_fl - layer.bias_fl,
             sum_fl - layer.output_fl)
   low, high = dfp.limits(layer.output_bits)
-  # Python's integers, which cannot overflow themselves.
   magnitude = np.abs(layer.weights.astype(np.int64)).sum(axis=(0, 1))
-  reach = input_max.astype(object) @ magnitude.astype(object)
-  sums, bounds = [], []
-  for weighted, bias in zip(reach, layer.biases.tolist()):
-    sums.append((weighted << min(shifts[0], _MAX_SHIFT))
-                + (abs(bias) << min(shifts[1], _MAX_SHIFT)))
-    if shifts[2] > 0:
-      bounds.append(sums[-1] + 2 ** (min(shifts[2], _MAX_SHIFT) - 1))
-    else:
-      bounds.append(sums[-1] << min(-shifts[2], _MAX_SHIFT))
-  return Step(*shifts, 0 if layer.relu else low, high, input_max,
-              np.array(sums, object), np.array(bounds, object))
+  reach = input_max[:, None] * np.minimum(magnitude, 2 ** 31)
+  reach = np.minimum(reach, _HUGE).sum(axis=0)
+  sums = _shifted(reach, shifts[0]) + _shifted(
+      np.abs(layer.biases.astype(np.int64)), shifts[1])
+  if shifts[2] > 0:
+    bounds = sums + 2 ** (min(shifts[2], _MAX_SHIFT) - 1)
+  else:
+    bounds = _shifted(sums, -shifts[2])
+  return Step(*shifts, 0 if layer.relu else low, high, input_max, sums, bounds)
+
+
+def _shifted(magnitudes, shift):
+  """Shifts to the left; what leaves int32 by far already stays so."""
+  return np.minimum(magnitudes, 2 ** 32) << min(shift, _MAX_SHIFT)
 
 
 def _check_parts(filter_):
@@ -180,6 +190,9 @@ def _check_parts(filter_):
           and MIN_DEPTH <= filter_.depth <= MAX_DEPTH):
     raise errors.InputError(f'depth: got {filter_.depth}, expected '
                             f'{MIN_DEPTH} to {MAX_DEPTH} bits')
+  if len(filter_.layers) > MAX_LAYERS:
+    raise errors.InputError(f'layers: got {len(filter_.layers)}, expected at '
+                            f'most {MAX_LAYERS}')
   inputs = 2
   for i, layer in enumerate(filter_.layers):
     _check_layer(i, layer, inputs)
@@ -195,11 +208,11 @@ def _check_layer(i, layer, inputs):
   shape = layer.weights.shape
   if not (len(shape) == 4 and shape[0] == shape[1] and shape[0] % 2 == 1
           and shape[2] == inputs and layer.biases.shape == shape[3:]
-          and shape[3] > 0):
+          and shape[0] <= MAX_KERNEL and 0 < shape[3] <= MAX_CHANNELS):
     raise errors.InputError(
         f'layer {i}: weights {list(shape)} and biases '
         f'{list(layer.biases.shape)}, expected [k, k, {inputs}, out] with odd '
-        'k, and [out]')
+        f'k of at most {MAX_KERNEL}, and [out] of at most {MAX_CHANNELS}')
   for name, integers in (('weight', layer.weights), ('bias', layer.biases)):
     bits = getattr(layer, f'{name}_bits')
     low, high = dfp.limits(bits) if 2 <= bits <= 32 else (0, 0)
@@ -240,6 +253,18 @@ def _check_bounds(filter_):
     raise errors.InputError(
         f'the residual sum can reach {reach}, expected at most {_INT32_MAX} '
         '(fewer bits in the last layer)')
+
+
+def _check_vector(filter_):
+  vector = filter_.vector
+  check_input(filter_, vector.reconstruction, vector.qp)
+  shape = vector.reconstruction.shape
+  if not shape == vector.residual.shape == vector.filtered.shape or (
+      vector.reconstruction.size > MAX_VECTOR_SAMPLES):
+    raise errors.InputError(
+        f'vector: got {list(shape)}, {list(vector.residual.shape)} and '
+        f'{list(vector.filtered.shape)}, expected three times the same of at '
+        f'most {MAX_VECTOR_SAMPLES} samples')
 
 
 def check_input(filter_: IntegerFilter, reconstruction: np.ndarray,

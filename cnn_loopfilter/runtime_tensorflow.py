@@ -19,41 +19,15 @@ import warnings
 import numpy as np
 import tensorflow as tf
 
+from cnn_loopfilter import exact_float
 from cnn_loopfilter import int8_kernels
 from cnn_loopfilter import integer_graph
 
 # From slow to fast.
 KERNELS = ('int32', 'float32', 'int8')
-# Largest integer below which float32 holds every integer.
-_EXACT = 2 ** 24
 # Samples of a tile with its margins: 64 channels of them take 64 MB, which
 # bounds the memory, and computes little twice.
 _TILE_SAMPLES = 2 ** 18
-
-
-def split_bits(layer: integer_graph.Layer, step: integer_graph.Step
-               ) -> int | None:
-  """Says how float32 can sum a layer exactly.
-
-  Returns:
-    0: as it is. k: after x = 2^k high + low, 0 <= low < 2^k, one half at a
-    time. None: not at all.
-  """
-  if step.sum_bound.max() <= _EXACT:
-    return 0
-  magnitude = _largest_row(layer)
-  largest = int(step.input_max.max())
-  if largest >= _EXACT:
-    return None
-  for k in range(1, largest.bit_length()):
-    if magnitude * max(2 ** k - 1, (largest >> k) + 1) <= _EXACT:
-      return k
-  return None
-
-
-def _largest_row(layer):
-  """The largest sum of magnitudes of one output's weights."""
-  return int(np.abs(layer.weights.astype(np.int64)).sum(axis=(0, 1, 2)).max())
 
 
 def _rounding_shift(x, shift):
@@ -91,10 +65,7 @@ def _float_layer(x, layer, step):
   The power of two between sum and output is put into the weights beforehand;
   it changes no digit, and leaves convolution, bias, rounding, clamp.
   """
-  scale = 2.0 ** -step.output_shift
-  kernel = np.ldexp(layer.weights.astype(np.float32) * scale,
-                    step.accumulator_shift)
-  biases = np.ldexp(layer.biases.astype(np.float32) * scale, step.bias_shift)
+  kernel, biases = exact_float.scaled(layer, step)
   x = tf.nn.bias_add(tf.nn.conv2d(x, kernel, 1, 'SAME'), biases)
   if step.low == 0:
     # TensorFlow joins convolution, bias and ReLU into one kernel.
@@ -139,9 +110,10 @@ def _joins_in_float(layer, step, bits):
   """Says whether (H - 2n) + L fits 24 bits, and H / 2^output_shift too."""
   if step.output_shift < 8:
     return False
-  low = _largest_row(layer) * (2 ** bits - 1) << step.accumulator_shift
+  low = (exact_float.largest_row(layer) * (2 ** bits - 1)
+         << step.accumulator_shift)
   bias = int(np.abs(layer.biases.astype(np.int64)).max()) << step.bias_shift
-  return low + bias + 2 ** step.output_shift <= _EXACT
+  return low + bias + 2 ** step.output_shift <= exact_float.EXACT
 
 
 def residual(filter_: integer_graph.IntegerFilter, reconstruction: tf.Tensor,
@@ -173,7 +145,7 @@ def _layer(x, layer, step, kernels):
     return int8_kernels.fused_layer(x, layer, step)
   if kernels == 'int8' and int8_kernels.sums(layer, step):
     return _finish(int8_kernels.convolve(x, layer, step), layer, step)
-  bits = split_bits(layer, step) if kernels != 'int32' else None
+  bits = exact_float.split_bits(layer, step) if kernels != 'int32' else None
   if bits is None:
     return _int32_layer(x, layer, step)
   x = tf.cast(x, tf.float32)

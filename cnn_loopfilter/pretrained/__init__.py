@@ -9,9 +9,16 @@ by x265, 8 bits; docs/loopfilter.md says how, and what it reaches.
 
 import pathlib
 
+from cnn_loopfilter import artefact
 from cnn_loopfilter import runtime
 
 DEFAULT = 'filter_64'
+
+
+def names() -> list[str]:
+  """Returns the names of all shipped filters."""
+  return sorted(path.parent.name for path in pathlib.Path(
+      __file__).parent.glob(f'*/{artefact.JSON_NAME}'))
 
 
 def folder(name: str = DEFAULT) -> pathlib.Path:

@@ -86,8 +86,15 @@ def test_changed_saved_model_is_refused(tmp_path):
     ({'format': 'other'}, 'expected "format"'),
     ({'depth': 10}, 'different filters'),
     ({'description': []}, 'expected "description"'),
-    ({'sha256': {'filter.npz': '', '../x': ''}}, 'checksum|inside'),
-], ids=['version', 'format', 'depth', 'description', 'outside'])
+    ({'sha256': {'../x': '', 'filter.npz': ''}}, "'../x', expected one inside"),
+    ({'sha256': {'/x': '', 'filter.npz': ''}}, 'expected one inside'),
+    ({'sha256': {'a' * 99: '', 'filter.npz': ''}}, 'expected one inside'),
+    ({'sha256': {'\0': '', 'filter.npz': ''}}, 'expected one inside'),
+    ({'sha256': {'.': '', 'filter.npz': ''}}, 'no such file'),
+    ({'sha256': dict.fromkeys(
+        ['filter.npz', *map(str, range(16))], '')}, '17 files, expected at'),
+], ids=['version', 'format', 'depth', 'description', 'outside', 'absolute',
+        'long', 'zero', 'folder', 'many'])
 def test_json_that_does_not_fit_is_refused(folder, changes, message):
   _tell(folder, **changes)
   with pytest.raises(errors.InputError, match=message):
@@ -102,6 +109,24 @@ def test_missing_and_broken_json_are_refused(folder, tmp_path):
     artefact.load(tmp_path / 'none')
 
 
+def test_deeply_nested_json_is_refused(folder):
+  text = (folder / 'filter.json').read_text()
+  for depth in (900, 100_000):
+    (folder / 'filter.json').write_text(text.replace(
+        '"seed": 0', '"seed": ' + '[' * depth + ']' * depth))
+    try:
+      artefact.load(folder)
+    except errors.InputError as error:
+      assert 'not JSON' in str(error)
+
+
+def test_json_that_is_too_long_is_refused(folder):
+  with open(folder / 'filter.json', 'a') as stream:
+    stream.write(' ' * 2 ** 20)
+  with pytest.raises(errors.InputError, match='at most 1048576 bytes'):
+    artefact.load(folder)
+
+
 def test_truncated_npz_is_refused(folder):
   _forge(folder, (folder / 'filter.npz').read_bytes()[:-400])
   with pytest.raises(errors.InputError, match='filter.npz'):
@@ -113,12 +138,36 @@ def test_truncated_npz_is_refused(folder):
     ({'depth': np.int32(3)}, 'depth: got 3'),
     ({'formats': np.zeros([3, 2], np.int32)}, 'formats: got'),
     ({'weights_0': np.zeros([3, 3, 2, 5], np.int8)}, 'layer'),
-    ({'weights_0': np.zeros([3, 3, 2, 12])}, 'expected integers'),
-    ({'vector_qp': np.array(['x'])}, 'expected integers'),
-], ids=['version', 'depth', 'formats', 'shape', 'float', 'text'])
+    ({'weights_0': np.zeros([3, 3, 2, 12])}, 'little-endian integers'),
+    ({'vector_qp': np.array(['x'])}, 'little-endian integers'),
+    ({'vector_qp': np.int32([[1, 2]])}, 'vector_qp: missing, or not of 1'),
+    ({'vector_qp': np.int32([1])}, r'qp: got int32 \[1\], expected'),
+    ({'vector_qp': np.int32([1, 64])}, 'qp: got 1 to 64'),
+    ({'vector_residual': np.zeros([2, 9, 13, 1], np.int32)}, 'three times'),
+    ({'vector_reconstruction': np.full([2, 9, 14, 1], 256, np.int32)},
+     'got samples of 256 to 256'),
+    ({'version': np.int32([1])}, 'version: missing, or not of 0 axes'),
+], ids=['version', 'depth', 'formats', 'shape', 'float', 'text', 'qp_axes',
+        'qp_count', 'qp_range', 'residual', 'samples', 'axes'])
 def test_npz_that_does_not_fit_is_refused(folder, changes, message):
   _forge(folder, _npz(folder, **changes))
   with pytest.raises(errors.InputError, match=message):
+    artefact.load(folder)
+
+
+def test_relu_of_another_number_is_refused(folder):
+  formats = np.load(folder / 'filter.npz')['formats']
+  formats[1, 6] = 2
+  _forge(folder, _npz(folder, formats=formats))
+  with pytest.raises(errors.InputError, match='layer 1: got relu 2'):
+    artefact.load(folder)
+
+
+def test_packed_npz_is_refused(folder):
+  content = io.BytesIO()
+  np.savez_compressed(content, **np.load(folder / 'filter.npz'))
+  _forge(folder, content.getvalue())
+  with pytest.raises(errors.InputError, match='packed, expected them stored'):
     artefact.load(folder)
 
 
@@ -154,5 +203,5 @@ def test_pickled_array_is_refused(folder):
   content = io.BytesIO()
   np.savez(content, version=np.array([{}], object))
   _forge(folder, content.getvalue())
-  with pytest.raises(errors.InputError, match='expected integers'):
+  with pytest.raises(errors.InputError, match='little-endian integers'):
     artefact.load(folder)

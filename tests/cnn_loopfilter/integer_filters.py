@@ -7,6 +7,24 @@ import numpy as np
 from cnn_loopfilter import integer_graph
 from cnn_loopfilter import runtime
 
+# One filter that floats sum as it is, one by halves, one for 10 bits, ...
+CASES = {
+    'plain': {'output_bits': 8},
+    'split': {'output_bits': 16},
+    'deep': {'output_bits': 11, 'depth': 10},
+    'wide_kernel': {'output_bits': 9, 'kernel': 5, 'widths': (6, 1)},
+    'bytes': {'output_bits': 9, 'widths': (20, 12, 6, 1)},
+    'coarse_weights': {'output_bits': 8, 'weight_bits': 4},
+    # Its first layer shifts to the left.
+    'int32': {'output_bits': 26, 'weight_bits': 3, 'widths': (2, 2, 1),
+              'kernel': 1},
+}
+# More, for runtimes that are tested less often.
+MORE_CASES = CASES | {
+    'deepest': {'depth': 16, 'output_bits': 16, 'weight_bits': 4},
+    'wide_weights': {'weight_bits': 14, 'output_bits': 10, 'widths': (4, 1)},
+}
+
 
 def random_filter(seed=0, *, widths=(12, 8, 1), output_bits=8, depth=8,
                   weight_bits=8, kernel=3, residual_bits=3, with_vector=False):
@@ -60,3 +78,17 @@ def random_planes(filter_, batch, height, width, seed=1):
   shape = [batch, height, width, 1]
   return (rng.integers(0, 2 ** filter_.depth, shape).astype(np.int32),
           rng.integers(0, 52, batch).astype(np.int32))
+
+
+def clamping_filter():
+  """Shifts samples so far to the left that 26 bits are clamped at 2^25 - 1.
+
+  The second layer takes 2^25 away: a sample above 31 gives a residual of -1,
+  but of 0 to a runtime that rounds the limit to 24 bits.
+  """
+  def layer(weights, bias, bias_fl, output_bits, relu):
+    return integer_graph.Layer(
+        np.array(weights, np.int32).reshape(1, 1, -1, 1),
+        np.array([bias], np.int32), 0, bias_fl, 28, 8, 16, output_bits, relu)
+  return integer_graph.IntegerFilter(
+      8, (layer([1, 0], 0, 8, 26, True), layer([1], -2 ** 9, 12, 27, False)))

@@ -94,3 +94,34 @@ def test_layers_have_to_join():
 def test_bad_input_is_refused(rec, qp, message):
   with pytest.raises(errors.InputError, match=message):
     integer_graph.check_input(_one_layer(), rec, np.array(qp))
+
+
+def _layer(kernel, inputs, outputs, weight=0, relu=True):
+  return integer_graph.Layer(
+      np.full([kernel, kernel, inputs, outputs], weight, np.int32),
+      np.zeros(outputs, np.int32), 0, 8, 8, 32, 8, 8, relu)
+
+
+@pytest.mark.parametrize(('layers', 'message'), [
+    ((_layer(1, 2, 2),) * 65, 'layers: got 65, expected at most 64'),
+    ((_layer(33, 2, 1),), 'odd k of at most 31'),
+    ((_layer(1, 2, 1025),), 'of at most 1024'),
+], ids=['layers', 'kernel', 'channels'])
+def test_filters_beyond_the_formats_limits_are_refused(layers, message):
+  with pytest.raises(errors.InputError, match=message):
+    integer_graph.IntegerFilter(8, layers)
+
+
+@pytest.mark.parametrize('weight', [-2 ** 31, 2 ** 31 - 1])
+def test_the_largest_weights_do_not_wrap_the_bound(weight):
+  layers = (_layer(31, 2, 1024), _layer(31, 1024, 1, weight, relu=False))
+  with pytest.raises(errors.InputError, match='layer 1, channel 0: its sum'):
+    integer_graph.IntegerFilter(8, layers)
+
+
+def test_a_known_answer_that_is_too_large_is_refused():
+  filter_ = integer_filters.random_filter()
+  plane = np.zeros([2, 200, 200, 1], np.int32)
+  vector = integer_graph.TestVector(plane, np.zeros(2, np.int32), plane, plane)
+  with pytest.raises(errors.InputError, match='at most 65536 samples'):
+    dataclasses.replace(filter_, vector=vector)

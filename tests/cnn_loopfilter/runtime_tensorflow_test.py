@@ -9,22 +9,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from cnn_loopfilter import exact_float
 from cnn_loopfilter import int8_kernels
 from cnn_loopfilter import runtime
 from cnn_loopfilter import runtime_tensorflow
 from tests.cnn_loopfilter import integer_filters
 
-# One filter that floats sum as it is, one by halves, one for 10 bits.
-_CASES = {
-    'plain': {'output_bits': 8},
-    'split': {'output_bits': 16},
-    'deep': {'output_bits': 11, 'depth': 10},
-    'wide_kernel': {'output_bits': 9, 'kernel': 5, 'widths': (6, 1)},
-    'bytes': {'output_bits': 9, 'widths': (20, 12, 6, 1)},
-    'coarse_weights': {'output_bits': 8, 'weight_bits': 4},
-    'int32': {'output_bits': 26, 'weight_bits': 3, 'widths': (2, 2, 1),
-              'kernel': 1},
-}
+_CASES = integer_filters.CASES
 
 
 @pytest.fixture(scope='module', params=_CASES)
@@ -52,7 +43,7 @@ def test_layers_run_as_the_proof_says():
   ways = {}
   for name, options in _CASES.items():
     filter_ = integer_filters.random_filter(**options)
-    ways[name] = {runtime_tensorflow.split_bits(*pair)
+    ways[name] = {exact_float.split_bits(*pair)
                   for pair in zip(filter_.layers, filter_.plan)}
   assert ways['plain'] == {0}
   assert max(way or 0 for way in ways['split']) > 0
