@@ -156,6 +156,21 @@ def to_network_grid(volume: volumes.Volume,
   return to_input(grid, geometry, data_config, size, volume.path)
 
 
+def to_network_grid_of_any_size(
+    volume: volumes.Volume, data_config: config_lib.DataConfig
+    ) -> tuple[np.ndarray, Geometry]:
+  """As `to_network_grid`, but no volume is too large: it keeps its edges."""
+  grid, geometry = to_grid(volume, data_config)
+  return to_input(grid, geometry, data_config,
+                  holding_size(grid.shape[:3], data_config), volume.path)
+
+
+def holding_size(shape: tuple[int, int, int],
+                 data_config: config_lib.DataConfig) -> tuple[int, int, int]:
+  """Returns the larger of a volume's edge and `data_config.size`, by axis."""
+  return network_size(shape, data_config.size, (1, 1, 1))
+
+
 def label_to_grid(label: np.ndarray, geometry: Geometry) -> np.ndarray:
   """Takes a label map from the file's grid to `grid_shape`, nearest voxel."""
   return _stretch_nearest(

@@ -7,8 +7,8 @@ import item_progress
 
 from mtf_unet import config as config_lib
 from mtf_unet import errors
-from mtf_unet import evaluation
 from mtf_unet import inference
+from mtf_unet import label_maps
 from mtf_unet import overlay
 from mtf_unet import volumes
 
@@ -81,7 +81,7 @@ def predict(predictor: inference.FilePredictor, config: config_lib.Config,
   for done, (path, base) in enumerate(zip(files, bases), start=1):
     volume = volumes.read(path)
     probabilities = predictor.predict(volume)
-    label = evaluation.label_map(probabilities)
+    label = label_maps.from_probabilities(probabilities, config.prediction)
     volumes.write_label(f'{base}.nii.gz', label, volume)
     if with_probabilities:
       volumes.write_probabilities(f'{base}_probabilities.nii.gz',
