@@ -1,12 +1,9 @@
 import numpy as np
 import pytest
-import tensorflow as tf
 
-from mtf_unet import checkpoints
 from mtf_unet import errors
 from mtf_unet import inference
 from mtf_unet import layout
-from mtf_unet import model
 from mtf_unet import volumes
 from tests.mtf_unet import jobs
 from tests.mtf_unet import scans
@@ -15,21 +12,10 @@ from tests.mtf_unet import scans
 _AXES, _SIGNS = (2, 0, 1), (-1, 1, -1)
 
 
-def _weights(folder, config, seed=0):
-  """Writes a checkpoint with random weights, as a training would."""
-  partition = layout.partition(config.mesh)
-  with tf.Graph().as_default(), tf.compat.v1.Session() as session:
-    tf.compat.v1.set_random_seed(seed)
-    graph = model.prediction_graph(config, partition, config.data.size, 1)
-    session.run(tf.compat.v1.global_variables_initializer())
-    graph.saver.save(session, f'{folder}/model.ckpt', global_step=1)
-  checkpoints.write_config(str(folder), config)
-
-
 @pytest.fixture(scope='module')
 def model_dir(tmp_path_factory):
   folder = tmp_path_factory.mktemp('model')
-  _weights(folder, jobs.config(mesh={'spatial_split': (1, 1, 1)},
+  jobs.write_weights(folder, jobs.config(mesh={'spatial_split': (1, 1, 1)},
                                training={'ema_decay': 0.0}))
   return folder
 
@@ -114,7 +100,7 @@ def _tiny(**changes):
 def tiny_dirs(tmp_path_factory):
   folders = [tmp_path_factory.mktemp('tiny') for _ in range(2)]
   for seed, folder in enumerate(folders):
-    _weights(folder, _tiny(), seed)
+    jobs.write_weights(folder, _tiny(), seed)
   return folders
 
 
@@ -193,7 +179,7 @@ def test_another_network_is_refused(model_dir, changes, words):
 
 
 def test_weights_that_do_not_fit_are_told_even_without_config(tmp_path):
-  _weights(tmp_path, jobs.config(mesh={'spatial_split': (1, 1, 1)},
+  jobs.write_weights(tmp_path, jobs.config(mesh={'spatial_split': (1, 1, 1)},
                                  network={'levels': 1},
                                  training={'ema_decay': 0.0}))
   (tmp_path / 'config.json').unlink()
