@@ -44,13 +44,13 @@ class Ensemble:
 
   Args:
     inner: predicts with one checkpoint.
-    checkpoints: path prefixes, at least one.
+    checkpoints: path prefixes, at least one; kept as an attribute.
   """
 
   def __init__(self, inner: predictors.Network,
                checkpoints: Sequence[str]):
-    self._inner, self._checkpoints = inner, tuple(checkpoints)
-    self._restored = None
+    self._inner, self._restored = inner, None
+    self.checkpoints = tuple(checkpoints)
 
   def probabilities(self, image: np.ndarray) -> np.ndarray:
     """Maps [x, y, z, channels] to [x, y, z, classes]."""
@@ -59,7 +59,7 @@ class Ensemble:
         self._inner.restore(checkpoint)
         self._restored = checkpoint
       return self._inner.probabilities(image)
-    return mean(one, self._checkpoints)
+    return mean(one, self.checkpoints)
 
 
 def mean(function: Callable, arguments: Sequence) -> np.ndarray:

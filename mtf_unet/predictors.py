@@ -4,6 +4,8 @@ from typing import Protocol
 
 import numpy as np
 
+from mtf_unet import volumes
+
 
 class Predictor(Protocol):
   """Maps images to class probabilities."""
@@ -17,3 +19,10 @@ class Network(Predictor, Protocol):
 
   def restore(self, checkpoint: str) -> None:
     """Loads weights from a checkpoint's path prefix."""
+
+
+class ScanPredictor(Protocol):
+  """Maps scans as they were read from their files to probabilities."""
+
+  def predict(self, volume: volumes.Volume) -> np.ndarray:
+    """Maps a scan to float32 [x, y, z, classes] on the scan's own grid."""

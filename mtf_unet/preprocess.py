@@ -202,7 +202,7 @@ def to_native_grid(label: np.ndarray, geometry: Geometry) -> np.ndarray:
     uint8 of shape `geometry.native_shape`.
   """
   canonical = _stretch_nearest(
-      _without_padding(label, geometry), geometry.canonical_shape)
+      without_padding(label, geometry), geometry.canonical_shape)
   return np.ascontiguousarray(
       volumes.from_canonical(canonical, geometry.orientation))
 
@@ -222,12 +222,18 @@ def probabilities_to_native_grid(probabilities: np.ndarray,
     float32 [x, y, z, classes] of shape `geometry.native_shape`, interpolated
     linearly; voxels outside `grid_shape` do not exist in the file.
   """
-  inner = _without_padding(probabilities, geometry)
+  inner = without_padding(probabilities, geometry)
   native = np.empty(geometry.native_shape + inner.shape[3:], np.float32)
   for c in range(inner.shape[3]):
     canonical = _stretch_linear(inner[..., c], geometry.canonical_shape)
     native[..., c] = volumes.from_canonical(canonical, geometry.orientation)
   return native
+
+
+def without_padding(array: np.ndarray, geometry: Geometry) -> np.ndarray:
+  """Cuts [x, y, z, ...] of `network_shape` to `grid_shape`."""
+  return array[tuple(slice(before, before + n) for (before, _), n in zip(
+      geometry.padding, geometry.grid_shape))]
 
 
 def normalize(image: np.ndarray, normalization: str,
@@ -299,11 +305,6 @@ def _grid_shape(canonical, data_config):
   spacing = volumes.spacing_mm(canonical.affine)
   return tuple(max(1, round(n * have / want)) for n, have, want in zip(
       shape, spacing, data_config.spacing_mm))
-
-
-def _without_padding(array, geometry):
-  return array[tuple(slice(before, before + n) for (before, _), n in zip(
-      geometry.padding, geometry.grid_shape))]
 
 
 def _stretch_linear(array, shape):

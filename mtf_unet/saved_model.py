@@ -75,16 +75,19 @@ class VolumeNetwork(tf.Module):
 
   def probabilities(self, volume: tf.Tensor) -> tf.Tensor:
     """Maps float32 [x, y, z, channels] to float32 [x, y, z, classes]."""
-    config = self._config
-    image, begin = _padded(_normalize(volume, config.data), config)
-    parts = [
-        tf.reverse(self._softmax(tf.reverse(image, axes), member), axes)
-        for axes in map(list, ensembling.flip_combinations(
-            config.prediction.flip_axes))
-        for member in self._members]
-    mean = tf.add_n(parts) / len(parts)
-    return tf.slice(mean, tf.concat([begin, [0]], 0), tf.concat(
-        [tf.shape(volume)[:3], [-1]], 0))
+    image = _normalize(volume, self._config.data)
+    flips = map(list, ensembling.flip_combinations(
+        self._config.prediction.flip_axes))
+    parts = [tf.reverse(self._one_pass(tf.reverse(image, axes)), axes)
+             for axes in flips]
+    return tf.add_n(parts) / len(parts)
+
+  def _one_pass(self, image):
+    """The members' mean for a normalised volume of any size."""
+    padded, begin = _padded(image, self._config)
+    parts = [self._softmax(padded, member) for member in self._members]
+    return tf.slice(tf.add_n(parts) / len(parts), tf.concat([begin, [0]], 0),
+                    tf.concat([tf.shape(image)[:3], [-1]], 0))
 
   def _softmax(self, image, member):
     config, weights = self._config, dict(zip(self._names, member))

@@ -9,9 +9,9 @@ import item_progress
 from mtf_unet import config as config_lib
 from mtf_unet import dicom_series
 from mtf_unet import errors
-from mtf_unet import inference
 from mtf_unet import label_maps
 from mtf_unet import overlay
+from mtf_unet import predictors
 from mtf_unet import scan_files
 from mtf_unet import volumes
 
@@ -77,7 +77,7 @@ def targets(found: list[Scan], folder: str, *, with_probabilities: bool
   return bases
 
 
-def predict(predictor: inference.FilePredictor, config: config_lib.Config,
+def predict(predictor: predictors.ScanPredictor, config: config_lib.Config,
             source: str, folder: str, *, with_probabilities: bool) -> None:
   """Writes NAME.nii.gz, NAME.png and, if asked, NAME_probabilities.nii.gz.
 

@@ -68,7 +68,7 @@ def _on_the_mesh(config, *model_dirs):
       config, layout.partition(config.mesh), *map(str, model_dirs))
 
 
-@pytest.mark.parametrize('shape', [(7, 11, 9), (9, 20, 18)],
+@pytest.mark.parametrize('shape', [(7, 11, 9), (9, 24, 18)],
                          ids=['smaller than trained on', 'larger'])
 def test_files_are_predicted_as_on_the_mesh(exported, shape):
   config, folder = exported
