@@ -12,6 +12,7 @@ voxels that are not numbers.
 import dataclasses
 import os
 import pathlib
+import re
 
 import numpy as np
 import SimpleITK as sitk
@@ -25,6 +26,10 @@ _READERS = {'.mha': 'MetaImageIO', '.nrrd': 'NrrdImageIO'}
 _HEADER_BYTES = 2 ** 16
 # From mm to the left and back to mm to the right and front.
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+_META_KEYS = {b'ndims', b'dimsize', b'elementdatafile'}
+# What stands before ITK's words, and lines that say nothing of the file.
+_ITK_PLACE = re.compile(r'ITK ERROR: \w+\(0x[0-9a-f]+\): ')
+_ITK_NOISE = ('Exception thrown in SimpleITK', 'Reason:')
 _BYTES = {
     sitk.sitkUInt8: 1, sitk.sitkInt8: 1, sitk.sitkUInt16: 2, sitk.sitkInt16: 2,
     sitk.sitkUInt32: 4, sitk.sitkInt32: 4, sitk.sitkUInt64: 8,
@@ -168,6 +173,10 @@ def _check_text(path):
     keys[key] = value.strip().lower()
     if key == last:
       break
+  if path.suffix.lower() == '.mha' and not keys.keys() >= _META_KEYS:
+    # ITK would say so too, but also write to standard error on its own.
+    raise errors.InputError(
+        f'{path}: truncated or of another format, expected a MetaImage header')
   if keys.get(b'elementdatafile', b'local') != b'local' or (
       keys.keys() & {b'data file', b'datafile'}):
     raise errors.InputError(
@@ -184,5 +193,7 @@ def _check_text(path):
 
 def _reason(error):
   """ITK's own words, without where in its sources they stand."""
-  lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-  return lines[-1] if lines else type(error).__name__
+  lines = [_ITK_PLACE.sub('', line).strip() for line in
+           str(error).splitlines()]
+  told = [line for line in lines if line and not line.startswith(_ITK_NOISE)]
+  return told[-1] if told else type(error).__name__
