@@ -98,7 +98,8 @@ def read_case(case: RawCase, num_classes: int
   """
   if case.record is None:
     image = scan_files.read(case.images)
-    label = scan_files.read_label(case.label, num_classes)
+    label = volumes.turned_like(
+        scan_files.read_label(case.label, num_classes), image)
     volumes.check_same_grid(image, label)
     return image, label
   path, = case.images

@@ -41,12 +41,13 @@ def read(paths: Sequence[str | os.PathLike]) -> volumes.Volume:
   Raises:
     InputError: if one cannot be read, or their grids differ.
   """
-  parts = [volumes.as_image(_read_numbers(path)) for path in paths]
-  if len(parts) == 1:
-    return parts[0]
+  first, *others = [volumes.as_image(_read_numbers(path)) for path in paths]
+  if not others:
+    return first
+  parts = [first, *(volumes.turned_like(part, first) for part in others)]
   for part in parts[1:]:
-    volumes.check_same_grid(parts[0], part)
-  return dataclasses.replace(parts[0], array=np.concatenate(
+    volumes.check_same_grid(first, part)
+  return dataclasses.replace(first, array=np.concatenate(
       [part.array.reshape(part.array.shape[:3] + (-1,)) for part in parts],
       axis=3))
 

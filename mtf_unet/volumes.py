@@ -244,6 +244,21 @@ def turned(array: np.ndarray, orientation: np.ndarray) -> np.ndarray:
   return orientations.apply_orientation(array, orientation)
 
 
+def turned_like(volume: Volume, like: Volume) -> Volume:
+  """Turns a volume so that its axes run as those of another one.
+
+  Programs store the same grid with its axes turned: the label map of a DICOM
+  series often has its rows the other way round. No voxel changes its place.
+  """
+  turn = orientations.ornt_transform(
+      canonical_orientation(volume.affine), canonical_orientation(like.affine))
+  affine = volume.affine @ orientations.inv_ornt_aff(
+      turn, volume.array.shape[:3])
+  return dataclasses.replace(
+      volume, array=orientations.apply_orientation(volume.array, turn),
+      affine=affine)
+
+
 def from_canonical(array: np.ndarray, orientation: np.ndarray) -> np.ndarray:
   """Turns a canonical array back to the file's own orientation.
 

@@ -1,4 +1,5 @@
 import json
+import pathlib
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ from mtf_unet import errors
 from mtf_unet import raw_folders
 from tests.mtf_unet import dicom
 from tests.mtf_unet import scans
+
+_SHARED = pathlib.Path(__file__).parents[3] / 'shared/data/volumes'
 
 
 def _names(folder):
@@ -171,6 +174,28 @@ def test_one_file_for_each_modality_is_one_case(tmp_path, description):
   assert _names(tmp_path) == ['case_0', 'case_1', 'case_2']
   image, _ = raw_folders.read_case(raw_folders.find_cases(tmp_path)[1], 3)
   np.testing.assert_allclose(image.array[..., 1], 2 * image.array[..., 0])
+
+
+def test_a_label_that_is_stored_turned_lies_on_its_image(tmp_path):
+  scans.decathlon(tmp_path)
+  case = raw_folders.find_cases(tmp_path)[1]
+  _, truth = raw_folders.read_case(case, 3)
+  turned = truth.affine.copy()
+  turned[:, 1] *= -1
+  turned[:, 3] += truth.affine[:, 1] * (truth.array.shape[1] - 1)
+  scans.write(case.label, truth.array[:, ::-1], turned)
+  _, read = raw_folders.read_case(case, 3)
+  np.testing.assert_array_equal(read.array, truth.array)
+
+
+@pytest.mark.skipif(not _SHARED.is_dir(), reason='the shared data is not here')
+def test_a_real_series_and_its_segmentation_are_one_case():
+  folder = _SHARED / 'totalsegmentator_ct_dicom'
+  image, label = raw_folders.read_case(raw_folders.RawCase(
+      'ct', (folder,), folder / 'seg117_pseudo.nii.gz'), 118)
+  assert image.array.shape == label.array.shape == (512, 512, 20)
+  # The liver, class 5, is warmer than the air around the patient.
+  assert image.array[label.array == 5].mean() > 0
 
 
 def test_a_missing_modality_is_named(tmp_path):
