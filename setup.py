@@ -32,6 +32,7 @@ EXTRAS = {
         'mesh-tensorflow==0.1.21' + _BELOW_312,
         'array_record' + _BELOW_312,
         'nibabel' + _BELOW_312,
+        'simpleitk' + _BELOW_312,
         'scipy' + _BELOW_312,
         'psutil' + _BELOW_312,
     ],

@@ -94,6 +94,22 @@ def layers(network: config_lib.NetworkConfig, image_channels: int,
   return result
 
 
+def coarse_heads(network: config_lib.NetworkConfig, num_classes: int
+                 ) -> list[Layer]:
+  """Lists the heads of deep supervision, that of level 1 first.
+
+  Each is fed by the decoder's last convolution of its level. They are no part
+  of `layers`, whose result they leave as it is.
+
+  Args:
+    network: the architecture.
+    num_classes: of the logits.
+  """
+  return [Layer(HEAD, f'head_{level}', level, network.base_filters << level,
+                num_classes)
+          for level in range(1, network.deep_supervision + 1)]
+
+
 def variables(layer: Layer, network: config_lib.NetworkConfig
               ) -> list[Variable]:
   """Lists a layer's variables in the order in which they are made."""
@@ -105,7 +121,7 @@ def variables(layer: Layer, network: config_lib.NetworkConfig
   result = [Variable(f'{layer.name}/kernel',
                      (layer.kernel,) * network.dimensions + channels)]
   if layer.kind == HEAD:
-    result.append(Variable('head/bias', (layer.outputs,)))
+    result.append(Variable(f'{layer.name}/bias', (layer.outputs,)))
   if layer.kind == CONVOLUTION:
     names = {'gamma': True, 'beta': True}
     if network.normalization == 'batch':

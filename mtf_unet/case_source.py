@@ -20,8 +20,9 @@ class Case:
 
   Attributes:
     name: of the case.
-    image: float32 [x, y, z, channels], normalised, of the network's size.
-    label: uint8 [x, y, z], of the network's size.
+    image: float32 [x, y, z, channels], normalised, of the network's size;
+      with `patches`, of no less than that.
+    label: uint8 [x, y, z], of the image's size.
     native_label: uint8, the truth on the file's own grid.
     native_spacing_mm: voxel size of `native_label` along its axes.
     geometry: takes a label map of the network's size to the file's grid.
@@ -70,9 +71,12 @@ class CaseSource:
   def _read(self, position):
     record = self._records[position]
     name = record['name'].decode('utf-8')
+    size = (preprocess.holding_size(record['image'].shape[:3],
+                                    self._data_config)
+            if self._data_config.patches else None)
     image, geometry = preprocess.to_input(
         record['image'], preprocess.Geometry.from_numbers(record['geometry']),
-        self._data_config, name=name)
+        self._data_config, size, name)
     return Case(
         name=name, image=image,
         label=np.pad(record['label'], geometry.padding),

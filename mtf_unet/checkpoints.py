@@ -49,8 +49,8 @@ def check_folder(model_dir: str, config: config_lib.Config,
   Args:
     model_dir: folder with or without a config.json.
     config: the job's.
-    training: when not, the optimizer may differ, and the weights themselves
-      may be used where their averages are kept too.
+    training: when not, optimizer and deep supervision may differ, and the
+      weights themselves may be used where their averages are kept too.
 
   Raises:
     InputError: naming every setting that differs.
@@ -67,7 +67,7 @@ def check_folder(model_dir: str, config: config_lib.Config,
         'the training wrote') from error
   wanted = architecture(config)
   if not training:
-    del wanted['optimizer.name']
+    del wanted['optimizer.name'], wanted['network.deep_supervision']
     if not config.training.ema_decay:
       del wanted['training.ema_decay > 0']
   differing = [f'{key} is {stored[key]!r} there and {value!r} here'

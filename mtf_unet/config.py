@@ -100,6 +100,15 @@ class DataConfig:
   # is validated on and the others are trained on.
   folds: int = 0
   fold: int = 0
+  # Train on patches of `size` cut from volumes that may be larger, instead of
+  # on whole volumes.
+  patches: bool = False
+  # Share of the patches that lie around a voxel of a class other than the
+  # background; the others lie anywhere.
+  foreground_share: float = 1 / 3
+  # Voxels that a patch has more on each side until it has been augmented, so
+  # that a rotation brings the scan in and not zeros.
+  patch_margin: int = 0
   # Keep decoded volumes in memory (set to False for sets larger than that).
   cache: bool = True
   augmentation: AugmentationConfig = AugmentationConfig()
@@ -130,6 +139,12 @@ class DataConfig:
              self.neighbor_slices, '0 or more')
     _require(0 < self.validation_fraction < 1, 'data.validation_fraction',
              self.validation_fraction, 'a fraction between 0 and 1')
+    _require(not self.patches or self.fit == 'pad', 'data.patches',
+             self.patches, "False with fit 'resize', which has one size")
+    _require(0 <= self.foreground_share <= 1, 'data.foreground_share',
+             self.foreground_share, 'a share from 0 to 1')
+    _require(self.patch_margin >= 0, 'data.patch_margin', self.patch_margin,
+             '0 or more')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,6 +205,9 @@ class NetworkConfig:
   epsilon: float = 1e-6
   leaky_relu_slope: float = 0.1
   dropout_keep: float = 0.5
+  # Coarser levels of the decoder that have a head and a loss of their own in
+  # training; each weighs half of the level above it.
+  deep_supervision: int = 0
   # 'float32' or 'bfloat16'; master weights are float32 in either case.
   activation_dtype: str = 'float32'
 
@@ -202,6 +220,9 @@ class NetworkConfig:
     _require(self.normalization in ('batch', 'instance'),
              'network.normalization', self.normalization,
              "'batch' or 'instance'")
+    _require(0 <= self.deep_supervision <= max(0, self.levels - 2),
+             'network.deep_supervision', self.deep_supervision,
+             'a whole number from 0 to levels - 2')
     _require(0 < self.dropout_keep <= 1, 'network.dropout_keep',
              self.dropout_keep, 'a probability above 0, at most 1')
     _require(0 <= self.batch_norm_momentum < 1, 'network.batch_norm_momentum',
@@ -292,6 +313,46 @@ class TrainingConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class PredictionConfig:
+  """From a volume to its label map."""
+  # 'whole': the volume in one pass. 'sliding_window': windows of data.size
+  # whose probabilities are averaged with Gaussian weights.
+  method: str = 'whole'
+  # Part of a window that overlaps with the next one.
+  overlap: float = 0.5
+  # Axes (0 x, 1 y, 2 z): the probabilities are the mean over all ways to flip
+  # the volume along these (2^n passes).
+  flip_axes: tuple[int, ...] = ()
+  # Classes of which only the largest connected component is kept.
+  largest_component: tuple[int, ...] = ()
+
+  def __post_init__(self):
+    _require(self.method in ('whole', 'sliding_window'), 'prediction.method',
+             self.method, "'whole' or 'sliding_window'")
+    _require(0 <= self.overlap < 1, 'prediction.overlap', self.overlap,
+             'a fraction from 0 to below 1')
+    _require(all(axis in (0, 1, 2) for axis in self.flip_axes)
+             and len(set(self.flip_axes)) == len(self.flip_axes),
+             'prediction.flip_axes', self.flip_axes,
+             'axes out of 0, 1, 2, each once')
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationConfig:
+  """What --mode=eval measures beside Dice and volumes."""
+  # HD95 and average surface distance; minutes for large volumes.
+  surface_distances: bool = True
+  # Classes whose connected components are counted as lesions.
+  lesion_classes: tuple[int, ...] = ()
+  # Intersection over union above which a lesion counts as found.
+  lesion_overlap: float = 0.5
+
+  def __post_init__(self):
+    _require(0 <= self.lesion_overlap < 1, 'evaluation.lesion_overlap',
+             self.lesion_overlap, 'a fraction from 0 to below 1')
+
+
+@dataclasses.dataclass(frozen=True)
 class Config:
   """One experiment."""
   data: DataConfig = DataConfig()
@@ -300,6 +361,8 @@ class Config:
   loss: LossConfig = LossConfig()
   optimizer: OptimizerConfig = OptimizerConfig()
   training: TrainingConfig = TrainingConfig()
+  prediction: PredictionConfig = PredictionConfig()
+  evaluation: EvaluationConfig = EvaluationConfig()
 
   def __post_init__(self):
     classes = self.data.num_classes
@@ -309,6 +372,17 @@ class Config:
     _require(all(0 <= c < classes for c in self.loss.dice_classes),
              'loss.dice_classes', self.loss.dice_classes,
              f'classes from 0 to {classes - 1}')
+    for key, labels in (
+        ('prediction.largest_component', self.prediction.largest_component),
+        ('evaluation.lesion_classes', self.evaluation.lesion_classes)):
+      _require(all(1 <= c < classes for c in labels), key, labels,
+               f'classes from 1 to {classes - 1}')
+    _require(self.network.dimensions == 3 or not self.data.patches,
+             'data.patches', self.data.patches,
+             'False where network.dimensions is 2')
+    _require(self.network.dimensions == 3
+             or self.prediction.method == 'whole', 'prediction.method',
+             self.prediction.method, "'whole' where network.dimensions is 2")
     _require(self.data.neighbor_slices == 0 or self.network.dimensions == 2,
              'data.neighbor_slices', self.data.neighbor_slices,
              '0 unless network.dimensions is 2')

@@ -1,4 +1,4 @@
-"""Whole volumes through a trained network, in one pass over the mesh."""
+"""Volumes through a trained network on the mesh, in one pass or by windows."""
 
 from collections.abc import Sequence
 
@@ -8,11 +8,14 @@ import tensorflow as tf
 from mtf_unet import blocks
 from mtf_unet import checkpoints
 from mtf_unet import config as config_lib
+from mtf_unet import ensembling
 from mtf_unet import input_pipeline
 from mtf_unet import layout
 from mtf_unet import mesh as mesh_lib
 from mtf_unet import model
+from mtf_unet import predictors
 from mtf_unet import preprocess
+from mtf_unet import sliding_window
 from mtf_unet import volumes
 
 
@@ -101,21 +104,91 @@ def fitting_size(shape: Sequence[int], config: config_lib.Config,
   return preprocess.network_size(tuple(shape), config.data.size, multiple)
 
 
-class FilePredictor:
-  """Predicts files of any size, keeping a Predictor for the last size.
+class WholeVolumes:
+  """Maps volumes of any size to probabilities, each in one pass.
+
+  A graph has one size; that of the last volume is kept.
 
   Args:
     config: the experiment.
     partition: how to cut volumes.
-    checkpoint: path prefix of the weights.
-    master: TensorFlow server to run on.
+    devices: as of a Predictor.
+    master: as of a Predictor.
   """
 
-  def __init__(self, config: config_lib.Config, partition: layout.Partition,
-               checkpoint: str, master: str = ''):
+  def __init__(self, config: config_lib.Config, partition: layout.Partition, *,
+               devices: list[str] | None = None, master: str = ''):
     self._config, self._partition = config, partition
-    self._checkpoint, self._master = checkpoint, master
-    self._size, self._predictor = None, None
+    self._devices, self._master = devices, master
+    self._checkpoint, self._size, self._predictor = None, None, None
+
+  def restore(self, checkpoint: str) -> None:
+    """Loads weights from a checkpoint's path prefix.
+
+    Raises:
+      InputError: if it is damaged or holds another network; where no volume
+        has come yet, with the first one.
+    """
+    self._checkpoint = checkpoint
+    if self._predictor is not None:
+      self._predictor.restore(checkpoint)
+
+  def probabilities(self, image: np.ndarray) -> np.ndarray:
+    """Computes class probabilities.
+
+    Args:
+      image: float32 [x, y, z, channels].
+
+    Returns:
+      float32 [x, y, z, classes].
+    """
+    size = fitting_size(image.shape[:3], self._config, self._partition)
+    image, inside = sliding_window.padded(image, size)
+    return self._predictor_of(size).probabilities(image)[inside]
+
+  def _predictor_of(self, size):
+    if self._size != size:
+      if self._predictor is not None:
+        self._predictor.close()
+      self._predictor = Predictor(
+          self._config, self._partition, size, devices=self._devices,
+          master=self._master)
+      self._predictor.restore(self._checkpoint)
+      self._size = size
+    return self._predictor
+
+
+def of_volumes(config: config_lib.Config, partition: layout.Partition, *,
+               devices: list[str] | None = None, master: str = ''
+               ) -> predictors.Network:
+  """Builds what maps volumes of any size to probabilities.
+
+  Args:
+    config: its `prediction` says whether whole or by windows, and the flips.
+    partition: how to cut volumes or windows.
+    devices: as of a Predictor.
+    master: as of a Predictor.
+  """
+  predictor = WholeVolumes(config, partition, devices=devices, master=master)
+  if config.prediction.method == 'sliding_window':
+    predictor = sliding_window.SlidingWindow(
+        predictor, config.data.size, config.prediction.overlap)
+  if config.prediction.flip_axes:
+    predictor = ensembling.FlipMean(predictor, config.prediction.flip_axes)
+  return predictor
+
+
+class FilePredictor:
+  """Predicts scans as they were read from their files.
+
+  Args:
+    data_config: what a scan becomes for the network.
+    predictor: maps volumes to probabilities, its weights loaded.
+  """
+
+  def __init__(self, data_config: config_lib.DataConfig,
+               predictor: predictors.Predictor):
+    self._data_config, self._predictor = data_config, predictor
 
   def predict(self, volume: volumes.Volume) -> np.ndarray:
     """Computes a scan's class probabilities on its own grid.
@@ -126,32 +199,35 @@ class FilePredictor:
     Returns:
       float32 [x, y, z, classes] of the file's shape and orientation.
     """
-    grid, geometry = preprocess.to_grid(volume, self._config.data)
-    size = (self._config.data.size if self._config.data.fit == 'resize'
-            else fitting_size(grid.shape[:3], self._config, self._partition))
-    image, geometry = preprocess.to_input(grid, geometry, self._config.data,
-                                          size=size, name=volume.path)
-    probabilities = self._predictor_of(size).probabilities(image)
-    return preprocess.probabilities_to_native_grid(probabilities, geometry)
+    image, geometry = preprocess.to_network_grid_of_any_size(
+        volume, self._data_config)
+    return preprocess.probabilities_to_native_grid(
+        self._predictor.probabilities(image), geometry)
 
-  def _predictor_of(self, size):
-    if self._size != size:
-      if self._predictor is not None:
-        self._predictor.close()
-      self._predictor = Predictor(self._config, self._partition, size,
-                                  master=self._master)
-      self._predictor.restore(self._checkpoint)
-      self._size = size
-    return self._predictor
+
+def ensemble_of(config: config_lib.Config, partition: layout.Partition,
+                model_dirs: Sequence[str], master: str = ''
+                ) -> ensembling.Ensemble:
+  """Opens the best (else newest) checkpoint of each folder.
+
+  Args:
+    config: the experiment.
+    partition: how to cut volumes.
+    model_dirs: folders of one network; the probabilities are averaged.
+    master: TensorFlow server to run on.
+
+  Raises:
+    InputError: if a folder has none, or was trained with another network.
+  """
+  for model_dir in model_dirs:
+    checkpoints.check_folder(model_dir, config, training=False)
+  return ensembling.Ensemble(
+      of_volumes(config, partition, master=master),
+      [checkpoints.for_prediction(model_dir) for model_dir in model_dirs])
 
 
 def from_model_dir(config: config_lib.Config, partition: layout.Partition,
-                   model_dir: str, master: str = '') -> FilePredictor:
-  """Opens the best (else newest) checkpoint of a folder.
-
-  Raises:
-    InputError: if there is none, or it was trained with another network.
-  """
-  checkpoints.check_folder(model_dir, config, training=False)
-  return FilePredictor(config, partition,
-                       checkpoints.for_prediction(model_dir), master)
+                   *model_dirs: str, master: str = '') -> FilePredictor:
+  """Opens one model folder, or several whose mean is wanted, for files."""
+  return FilePredictor(config.data, ensemble_of(config, partition, model_dirs,
+                                                master))

@@ -13,6 +13,7 @@ import tensorflow as tf
 from mtf_unet import augment
 from mtf_unet import case_source
 from mtf_unet import config as config_lib
+from mtf_unet import patches
 
 # More than one hides the time of a first read behind the others' work; more
 # than two only take cores away from the training.
@@ -81,10 +82,15 @@ def training_example(source: case_source.CaseSource,
   if dimensions == 2:
     image, label = slab(
         image, label, index % slices, data_config.neighbor_slices)
+  if data_config.patches:
+    image, label = patches.cut(image, label, data_config, (seed, int(number)))
   image, label = augment.augment(
       image, label, data_config.augmentation,
       num_classes=data_config.num_classes, seed=(seed, int(number)),
       planar=dimensions == 2)
+  if data_config.patches:
+    image, label = map(np.ascontiguousarray, patches.without_margin(
+        image, label, data_config.patch_margin))
   if dimensions == 2:
     return slices_to_channels(image), np.ascontiguousarray(
         label[..., data_config.neighbor_slices])

@@ -141,7 +141,8 @@ def check_settings(data_dir: str | os.PathLike,
 
   Raises:
     InputError: if nothing is prepared there, a setting differs (naming the
-      key), or the largest volume does not fit `data_config.size`.
+      key), or the largest volume does not fit `data_config.size` (which only
+        patches of it need to, with `patches`).
   """
   folder = prepared_folder(data_dir)
   if not folder.is_dir():
@@ -156,8 +157,9 @@ def check_settings(data_dir: str | os.PathLike,
       raise errors.InputError(
           f'{data_dir}: prepared with data.{key}={metadata.get(key)}, expected '
           f'{want}; prepare into another folder or change the config')
-  preprocess.check_fits(metadata['largest_grid'], data_config.size,
-                        f'{data_dir}: largest volume')
+  if not data_config.patches:
+    preprocess.check_fits(metadata['largest_grid'], data_config.size,
+                          f'{data_dir}: largest volume')
   return dict(metadata)
 
 

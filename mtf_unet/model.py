@@ -12,9 +12,9 @@ import dataclasses
 import tensorflow as tf
 
 from mtf_unet import config as config_lib
+from mtf_unet import deep_supervision
 from mtf_unet import dropout
 from mtf_unet import layout
-from mtf_unet import losses
 from mtf_unet import mesh as mesh_lib
 from mtf_unet import optimizers
 from mtf_unet import schedules
@@ -130,7 +130,8 @@ def training_graph(config: config_lib.Config, partition: layout.Partition,
   network, logits, dims = build_network(mesh, mesh_impl, config, images,
                                         shape, drop)
   label = _import_blocks(mesh, mesh_impl, labels, dims)
-  loss = losses.segmentation_loss(logits, label, config.loss)
+  loss = deep_supervision.segmentation_loss(
+      logits, network.coarse_logits, label, config.loss)
   rate = schedules.learning_rate(config.optimizer, step, config.training.steps)
   updates = network.updates + _weight_updates(
       config, graph, loss['loss'], rate, step, factories)

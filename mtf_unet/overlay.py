@@ -22,20 +22,29 @@ _PIXELS_PER_INCH = 120
 
 
 def write_overlay(path: str | os.PathLike, image: volumes.Volume,
-                  label: np.ndarray, *, num_classes: int,
-                  truth: np.ndarray | None = None, title: str = '') -> None:
-  """Writes a PNG of the slices with the largest labelled areas.
+                  label: np.ndarray, **keywords) -> None:
+  """Writes what `draw` returns, under a temporary name first."""
+  picture = draw(image, label, **keywords)
+  with atomic_file.replacing(path) as stream:
+    stream.write(picture)
+
+
+def draw(image: volumes.Volume, label: np.ndarray, *, num_classes: int,
+         truth: np.ndarray | None = None, title: str = '') -> bytes:
+  """Draws the slices with the largest labelled areas.
 
   Drawn in mm, so anisotropic voxels keep their proportions; the patient's
   left is on the left. The grey window spans the 1st to 99th percentile.
 
   Args:
-    path: of the PNG; written under a temporary name first.
     image: the scan in its file's orientation; its first channel is shown.
     label: uint8 [x, y, z] on the scan's grid, drawn as lines over a tint.
     num_classes: number of classes, the background included.
     truth: drawn as dashed white lines where given, like `label`.
     title: a line above the picture.
+
+  Returns:
+    A PNG file.
   """
   canonical, orientation = volumes.to_canonical(image)
   spacing_mm = volumes.spacing_mm(canonical.affine)
@@ -54,14 +63,14 @@ def write_overlay(path: str | os.PathLike, image: volumes.Volume,
     _draw_plane(axes, plane, cuts, spacing_mm, window, voxels=voxels,
                 label=label, truth=truth, num_classes=num_classes)
   if title:
-    sheet.suptitle(title, color='white')
+    # A name may hold dollars, which are no formula.
+    sheet.suptitle(title, color='white', parse_math=False)
   sheet.legend(handles=_legend(num_classes, truth is not None),
                loc='outside lower center', ncols=8, frameon=False,
                labelcolor='white')
   picture = io.BytesIO()
   sheet.savefig(picture, format='png', metadata={'Software': None})
-  with atomic_file.replacing(path) as stream:
-    stream.write(picture.getvalue())
+  return picture.getvalue()
 
 
 def central_slices(label: np.ndarray) -> tuple[int, int, int]:

@@ -156,6 +156,21 @@ def to_network_grid(volume: volumes.Volume,
   return to_input(grid, geometry, data_config, size, volume.path)
 
 
+def to_network_grid_of_any_size(
+    volume: volumes.Volume, data_config: config_lib.DataConfig
+    ) -> tuple[np.ndarray, Geometry]:
+  """As `to_network_grid`, but no volume is too large: it keeps its edges."""
+  grid, geometry = to_grid(volume, data_config)
+  return to_input(grid, geometry, data_config,
+                  holding_size(grid.shape[:3], data_config), volume.path)
+
+
+def holding_size(shape: tuple[int, int, int],
+                 data_config: config_lib.DataConfig) -> tuple[int, int, int]:
+  """Returns the larger of a volume's edge and `data_config.size`, by axis."""
+  return network_size(shape, data_config.size, (1, 1, 1))
+
+
 def label_to_grid(label: np.ndarray, geometry: Geometry) -> np.ndarray:
   """Takes a label map from the file's grid to `grid_shape`, nearest voxel."""
   return _stretch_nearest(
@@ -187,7 +202,7 @@ def to_native_grid(label: np.ndarray, geometry: Geometry) -> np.ndarray:
     uint8 of shape `geometry.native_shape`.
   """
   canonical = _stretch_nearest(
-      _without_padding(label, geometry), geometry.canonical_shape)
+      without_padding(label, geometry), geometry.canonical_shape)
   return np.ascontiguousarray(
       volumes.from_canonical(canonical, geometry.orientation))
 
@@ -207,12 +222,18 @@ def probabilities_to_native_grid(probabilities: np.ndarray,
     float32 [x, y, z, classes] of shape `geometry.native_shape`, interpolated
     linearly; voxels outside `grid_shape` do not exist in the file.
   """
-  inner = _without_padding(probabilities, geometry)
+  inner = without_padding(probabilities, geometry)
   native = np.empty(geometry.native_shape + inner.shape[3:], np.float32)
   for c in range(inner.shape[3]):
     canonical = _stretch_linear(inner[..., c], geometry.canonical_shape)
     native[..., c] = volumes.from_canonical(canonical, geometry.orientation)
   return native
+
+
+def without_padding(array: np.ndarray, geometry: Geometry) -> np.ndarray:
+  """Cuts [x, y, z, ...] of `network_shape` to `grid_shape`."""
+  return array[tuple(slice(before, before + n) for (before, _), n in zip(
+      geometry.padding, geometry.grid_shape))]
 
 
 def normalize(image: np.ndarray, normalization: str,
@@ -284,11 +305,6 @@ def _grid_shape(canonical, data_config):
   spacing = volumes.spacing_mm(canonical.affine)
   return tuple(max(1, round(n * have / want)) for n, have, want in zip(
       shape, spacing, data_config.spacing_mm))
-
-
-def _without_padding(array, geometry):
-  return array[tuple(slice(before, before + n) for (before, _), n in zip(
-      geometry.padding, geometry.grid_shape))]
 
 
 def _stretch_linear(array, shape):

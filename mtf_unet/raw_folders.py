@@ -1,13 +1,17 @@
 """Finds the cases in a folder of raw scans, whatever its layout.
 
 Three layouts are known by what lies in the folder:
-  Medical Segmentation Decathlon: dataset.json, imagesTr/, labelsTr/;
-  LiTS: volume-N.nii[.gz] and segmentation-N.nii[.gz];
+  Medical Segmentation Decathlon: dataset.json, imagesTr/, labelsTr/; several
+    modalities as a fourth axis, or as nnU-Net has them: one file for each,
+    NAME_0000, NAME_0001 and so on beside labelsTr/NAME;
+  LiTS: volume-N and segmentation-N;
   the reference's records: GZIP TFRecords of image/ct_image and image/label,
   float32 bytes of resolution^3 voxels.
+Scans are of any format that `scan_files` knows, folders of DICOM included.
 """
 
 import dataclasses
+import glob
 import json
 import os
 import pathlib
@@ -17,10 +21,10 @@ import numpy as np
 
 from mtf_unet import errors
 from mtf_unet import reference_records
+from mtf_unet import scan_files
 from mtf_unet import volumes
 
-_NIFTI = re.compile(r'\.nii(\.gz)?$')
-_LITS = re.compile(r'volume-(\d+)\.nii(\.gz)?$')
+_LITS = re.compile(r'(volume|segmentation)-(\d+)')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,12 +33,13 @@ class RawCase:
 
   Attributes:
     name: unique within its folder.
-    image: file of the scan.
+    images: files of the scan, one for each modality where there are several;
+      a folder for a DICOM series.
     label: file of its label map; the record file again for records.
-    record: number of the record within its file, None for NIfTI.
+    record: number of the record within its file, None for scans.
   """
   name: str
-  image: pathlib.Path
+  images: tuple[pathlib.Path, ...]
   label: pathlib.Path
   record: int | None = None
 
@@ -60,16 +65,17 @@ def find_cases(folder: str | os.PathLike) -> list[RawCase]:
   if not cases:
     raise errors.InputError(
         f'{folder}: no cases found, expected dataset.json with imagesTr/ and '
-        'labelsTr/, or volume-N.nii[.gz] with segmentation-N.nii[.gz], or '
-        '*.tfrecord files')
+        'labelsTr/, or volume-N.nii.gz with segmentation-N.nii.gz (or another '
+        f'of {scan_files.FORMATS}), or *.tfrecord files')
   names = [case.name for case in cases]
   twice = {name for name in names if names.count(name) > 1}
   if twice:
     raise errors.InputError(
         f'{folder}: case {min(twice)} exists twice, expected unique names')
   for case in cases:
-    for role, path in (('image', case.image), ('label', case.label)):
-      if not path.is_file():
+    for role, path in (*(('image', path) for path in case.images),
+                       ('label', case.label)):
+      if not path.exists():
         raise errors.InputError(
             f'{path}: missing {role} file of case {case.name}')
   return sorted(cases, key=lambda case: case.name)
@@ -91,12 +97,14 @@ def read_case(case: RawCase, num_classes: int
       no labels, or grids that differ.
   """
   if case.record is None:
-    image = volumes.read(case.image)
-    label = volumes.read_label(case.label, num_classes)
+    image = scan_files.read(case.images)
+    label = volumes.turned_like(
+        scan_files.read_label(case.label, num_classes), image)
     volumes.check_same_grid(image, label)
     return image, label
-  name = f'{case.image}, record {case.record}'
-  image, label = reference_records.read_cube(case.image, case.record)
+  path, = case.images
+  name = f'{path}, record {case.record}'
+  image, label = reference_records.read_cube(path, case.record)
   if not np.isfinite(image).all():
     raise errors.InputError(
         f'{name}: NaN or infinite voxels, expected finite numbers')
@@ -106,46 +114,75 @@ def read_case(case: RawCase, num_classes: int
           volumes.Volume(label, np.eye(4), name))
 
 
-def case_name(path: str | os.PathLike) -> str:
-  """Returns a file's name without folder and .nii or .nii.gz."""
-  return _NIFTI.sub('', pathlib.PurePath(path).name)
-
-
 def _decathlon(folder):
-  description = folder / 'dataset.json'
-  if not description.is_file():
-    return [
-        RawCase(case_name(path), path, folder / 'labelsTr' / path.name)
-        for path in (folder / 'imagesTr').iterdir()
-        if _NIFTI.search(path.name) and not path.name.startswith('.')]
-  try:
-    pairs = [(pair['image'], pair['label']) for pair in json.loads(
-        description.read_text(encoding='utf-8'))['training']]
-  except (ValueError, KeyError, TypeError) as error:
-    raise errors.InputError(
-        f'{description}: expected JSON with a list "training" of pairs '
-        f'"image" and "label" ({error!r})') from error
-  return [RawCase(case_name(image), folder / image, folder / label)
+  pairs = _described_pairs(folder)
+  if pairs is None:
+    return _named_alike(folder)
+  return [RawCase(scan_files.stem(image), _files_of(folder / image),
+                  folder / label)
           for image, label in pairs
           if not pathlib.PurePath(image).name.startswith('._')]
 
 
+def _described_pairs(folder):
+  """The pairs of dataset.json; None where it leaves them to the names."""
+  description = folder / 'dataset.json'
+  if not description.is_file():
+    return None
+  try:
+    content = json.loads(description.read_text(encoding='utf-8'))
+    # nnU-Net's second version names the files' ending in place of the files.
+    if 'training' not in content and 'file_ending' in content:
+      return None
+    return [(pair['image'], pair['label']) for pair in content['training']]
+  except (ValueError, KeyError, TypeError) as error:
+    raise errors.InputError(
+        f'{description}: expected JSON with a list "training" of pairs '
+        f'"image" and "label" ({error!r})') from error
+
+
+def _files_of(path):
+  """A described image, or the modalities that stand in its place."""
+  if path.exists():
+    return (path,)
+  name = scan_files.stem(path)
+  found = [file for file in sorted(path.parent.glob(
+      f'{glob.escape(name)}_[0-9][0-9][0-9][0-9].*'))
+           if scan_files.is_scan(file)]
+  return scan_files.modalities(found).get(name, (path,))
+
+
+def _named_alike(folder):
+  """Cases by the names in imagesTr/ and labelsTr/."""
+  images, labels = (
+      sorted(filter(scan_files.is_scan, (folder / part).iterdir()))
+      if (folder / part).is_dir() else [] for part in ('imagesTr', 'labelsTr'))
+  by_name = {scan_files.stem(label): label for label in labels}
+  # A name that a label has too is a case's, though it may end in digits.
+  whole = [path for path in images if scan_files.stem(path) in by_name]
+  parts = scan_files.modalities([path for path in images if path not in whole])
+  cases = [(scan_files.stem(path), (path,)) for path in whole]
+  return [RawCase(name, files,
+                  by_name.get(name, folder / 'labelsTr' / files[0].name))
+          for name, files in (*cases, *parts.items())]
+
+
 def _lits(folder):
-  cases = []
-  for path in folder.iterdir():
-    match = _LITS.fullmatch(path.name)
-    if match:
-      labels = [folder / f'segmentation-{match[1]}{ending}'
-                for ending in ('.nii', '.nii.gz')]
-      label = next((label for label in labels if label.is_file()), labels[0])
-      cases.append(RawCase(case_name(path), path, label))
-  return cases
+  found = {'volume': [], 'segmentation': []}
+  for path in sorted(folder.iterdir()):
+    match = _LITS.fullmatch(scan_files.stem(path))
+    if match and scan_files.is_scan(path):
+      found[match[1]].append((match[2], path))
+  labels = dict(found['segmentation'])
+  return [RawCase(scan_files.stem(path), (path,), labels.get(
+      number, folder / f'segmentation-{number}.nii'))
+          for number, path in found['volume']]
 
 
 def _records(folder):
   paths = sorted(path for path in folder.iterdir()
                  if 'tfrecord' in path.name and not path.name.startswith('.'))
   return [
-      RawCase(f'{path.name}-{number:05d}', path, path, number)
+      RawCase(f'{path.name}-{number:05d}', (path,), path, number)
       for path in paths
       for number in range(reference_records.count(path))]

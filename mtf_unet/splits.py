@@ -7,7 +7,7 @@ import pathlib
 import numpy as np
 
 from mtf_unet import errors
-from mtf_unet import raw_folders
+from mtf_unet import scan_files
 
 TRAIN = 'train'
 VALIDATION = 'validation'
@@ -31,7 +31,7 @@ def from_file(path: str | os.PathLike, names: list[str]
   path = pathlib.Path(path)
   try:
     content = json.loads(path.read_text(encoding='utf-8'))
-    parts = {part: [raw_folders.case_name(name) for name in content[part]]
+    parts = {part: [scan_files.stem(name) for name in content[part]]
              for part in (TRAIN, VALIDATION)}
   except (OSError, ValueError, KeyError, TypeError) as error:
     raise errors.InputError(

@@ -249,9 +249,8 @@ class _EvaluationListener(tf.estimator.CheckpointSaverListener):
   def _score(self, step):
     job = self._job
     if self._predictor is None:
-      self._predictor = inference.Predictor(
-          job.config, job.partition, job.config.data.size,
-          devices=job.devices, master=job.master)
+      self._predictor = inference.of_volumes(
+          job.config, job.partition, devices=job.devices, master=job.master)
     checkpoint = checkpoints.latest(job.model_dir)
     self._predictor.restore(checkpoint)
     summary = evaluation.evaluate(self._predictor, self._validation,

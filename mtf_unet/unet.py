@@ -5,6 +5,7 @@
   decoder, level l:  2x2x2 transposed convolution; dropout; concatenate
                      [up, skip]; the same block
   head:              1x1x1 convolution with bias to the classes
+  deep supervision:  in training such a head on coarser levels of the decoder
 
 `architecture` lists the layers; each is built here by the method of its kind.
 In 2-D mode a tensor is [batch, x, y, channels] and every window has two
@@ -34,11 +35,14 @@ class Network:
     num_classes: of the logits.
     dropout: where masks come from in training; None to predict.
     updates: after building, the operations that move batch norm's averages.
+    coarse_logits: after building, the logits of deep supervision's levels 1, 2
+      and so on; none to predict.
   """
   config: config_lib.NetworkConfig
   num_classes: int
   dropout: dropout_lib.Dropout | None = None
   updates: list[mtf.Operation] = dataclasses.field(default_factory=list)
+  coarse_logits: list[mtf.Tensor] = dataclasses.field(default_factory=list)
 
   def __post_init__(self):
     dtype = tf.as_dtype(self.config.activation_dtype)
@@ -67,9 +71,15 @@ class Network:
     build = {architecture.CONVOLUTION: self._convolution,
              architecture.POOL: self._pool, architecture.UP: self._up,
              architecture.JOIN: self._join, architecture.HEAD: self._head}
+    heads = {} if self.dropout is None else {
+        head.level: head for head in architecture.coarse_heads(
+            self.config, self.num_classes)}
     x = mtf.cast(images, self._variable_dtype.activation_dtype)
     for layer in architecture.layers(self.config, x.shape.dims[-1].size,
                                      self.num_classes):
+      # What goes up is a level's result.
+      if layer.kind == architecture.UP and layer.level + 1 in heads:
+        self.coarse_logits.insert(0, self._head(x, heads[layer.level + 1]))
       x = build[layer.kind](x, layer)
     return x
 

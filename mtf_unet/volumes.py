@@ -54,12 +54,21 @@ def read(path: str | os.PathLike) -> Volume:
     InputError: if the file is missing, damaged, or holds anything but finite
       numbers on a 3-D grid.
   """
-  volume = _read_numbers(path)
+  return as_image(read_numbers(path))
+
+
+def as_image(volume: Volume) -> Volume:
+  """Converts to float32.
+
+  Raises:
+    InputError: for voxels that are not finite.
+  """
   array = np.asarray(volume.array, np.float32)
   bad = array.size - np.count_nonzero(np.isfinite(array))
   if bad:
     raise errors.InputError(
-        f'{path}: {bad} voxels are NaN or infinite, expected finite numbers')
+        f'{volume.path}: {bad} voxels are NaN or infinite, expected finite '
+        'numbers')
   return dataclasses.replace(volume, array=array)
 
 
@@ -76,15 +85,23 @@ def read_label(path: str | os.PathLike, num_classes: int) -> Volume:
   Raises:
     InputError: as `read`, and for a value that is no label, naming the first.
   """
-  volume = _read_numbers(path)
+  return as_label_map(read_numbers(path), num_classes)
+
+
+def as_label_map(volume: Volume, num_classes: int) -> Volume:
+  """Converts to uint8 [x, y, z].
+
+  Raises:
+    InputError: for another shape, and for a value that is no label.
+  """
   array = volume.array
   if array.ndim == 4 and array.shape[3] == 1:
     array = array[..., 0]
   if array.ndim != 3:
     raise errors.InputError(
-        f'{path}: label of shape {array.shape}, expected [x, y, z]')
+        f'{volume.path}: label of shape {array.shape}, expected [x, y, z]')
   return dataclasses.replace(
-      volume, array=as_labels(array, num_classes, str(path)))
+      volume, array=as_labels(array, num_classes, volume.path))
 
 
 def as_labels(array: np.ndarray, num_classes: int, name: str) -> np.ndarray:
@@ -227,6 +244,21 @@ def turned(array: np.ndarray, orientation: np.ndarray) -> np.ndarray:
   return orientations.apply_orientation(array, orientation)
 
 
+def turned_like(volume: Volume, like: Volume) -> Volume:
+  """Turns a volume so that its axes run as those of another one.
+
+  Programs store the same grid with its axes turned: the label map of a DICOM
+  series often has its rows the other way round. No voxel changes its place.
+  """
+  turn = orientations.ornt_transform(
+      canonical_orientation(volume.affine), canonical_orientation(like.affine))
+  affine = volume.affine @ orientations.inv_ornt_aff(
+      turn, volume.array.shape[:3])
+  return dataclasses.replace(
+      volume, array=orientations.apply_orientation(volume.array, turn),
+      affine=affine)
+
+
 def from_canonical(array: np.ndarray, orientation: np.ndarray) -> np.ndarray:
   """Turns a canonical array back to the file's own orientation.
 
@@ -242,8 +274,12 @@ def from_canonical(array: np.ndarray, orientation: np.ndarray) -> np.ndarray:
   return orientations.apply_orientation(array, back)
 
 
-def _read_numbers(path) -> Volume:
-  """Reads voxels as they are stored (scaled where the header says so)."""
+def read_numbers(path: str | os.PathLike) -> Volume:
+  """Reads voxels as they are stored (scaled where the header says so).
+
+  Raises:
+    InputError: as `read`, but for voxels that are not finite.
+  """
   path = pathlib.Path(path)
   if not path.is_file():
     raise errors.InputError(f'{path}: no such file, expected a NIfTI file')
@@ -278,11 +314,24 @@ def _check_header(image, path):
       affine[:3, :3])) < 1e-12:
     raise errors.InputError(
         f'{path}: the affine is singular or not finite, expected a grid in mm')
-  promised = int(np.prod(image.shape, dtype=object)) * dtype.itemsize
+  check_bytes(path, int(np.prod(image.shape, dtype=object)) * dtype.itemsize,
+              compressed=path.suffix == '.gz')
+
+
+def check_bytes(path: pathlib.Path, promised: int, *, compressed: bool
+                ) -> None:
+  """Refuses a header that promises more voxels than its file can hold.
+
+  Args:
+    path: of the file.
+    promised: bytes of voxels.
+    compressed: whether the file's bytes are.
+
+  Raises:
+    InputError: naming both numbers.
+  """
   stored = path.stat().st_size
-  largest = stored * (
-      _LARGEST_DEFLATE_RATIO if path.suffix == '.gz' else 1)
-  if promised > largest:
+  if promised > stored * (_LARGEST_DEFLATE_RATIO if compressed else 1):
     raise errors.InputError(
         f'{path}: the header promises {promised} bytes of voxels, the file of '
         f'{stored} bytes cannot hold them; expected a whole file')

@@ -1,66 +1,83 @@
 """Scans in, label maps and pictures out."""
 
+import dataclasses
 import os
 import pathlib
 
 import item_progress
 
 from mtf_unet import config as config_lib
+from mtf_unet import dicom_series
 from mtf_unet import errors
-from mtf_unet import evaluation
-from mtf_unet import inference
+from mtf_unet import label_maps
 from mtf_unet import overlay
+from mtf_unet import predictors
+from mtf_unet import scan_files
 from mtf_unet import volumes
 
-_SUFFIXES = ('.nii', '.nii.gz')
+
+@dataclasses.dataclass(frozen=True)
+class Scan:
+  """What is predicted as one volume.
+
+  Attributes:
+    name: of its results.
+    files: one, or one for each modality; a folder is a DICOM series.
+  """
+  name: str
+  files: tuple[pathlib.Path, ...]
 
 
-def scans(path: str) -> list[pathlib.Path]:
+def scans(path: str, channels: int) -> list[Scan]:
   """Lists the scans that a file or folder means.
 
+  Args:
+    path: a file, a folder of DICOM slices, or a folder of either.
+    channels: with more than one, NAME_0000, NAME_0001 and so on are one scan.
+
   Raises:
-    InputError: if there is none.
+    InputError: if there is none, or a modality is missing.
   """
   path = pathlib.Path(path)
-  if path.is_file():
-    return [path]
+  if path.is_file() or dicom_series.is_series(path):
+    return [Scan(scan_files.stem(path.resolve()), (path,))]
   if not path.is_dir():
-    raise errors.InputError(f'--input: {path} does not exist, expected a '
-                            'NIfTI file or a folder of them')
-  found = sorted(file for file in path.iterdir()
-                 if file.name.endswith(_SUFFIXES)
-                 and not file.name.startswith('.'))
+    raise errors.InputError(f'--input: {path} does not exist, expected a scan '
+                            'or a folder of them')
+  found = sorted(filter(scan_files.is_scan, path.iterdir()))
   if not found:
     raise errors.InputError(
-        f'--input: {path} holds no scan, expected files ending in '
-        f'{" or ".join(_SUFFIXES)}')
-  return found
+        f'--input: {path} holds no scan, expected {scan_files.FORMATS}')
+  if channels == 1:
+    return [Scan(scan_files.stem(file), (file,)) for file in found]
+  return [Scan(*group) for group in scan_files.modalities(found).items()]
 
 
-def targets(files: list[pathlib.Path], folder: str, *,
-            with_probabilities: bool) -> list[pathlib.Path]:
+def targets(found: list[Scan], folder: str, *, with_probabilities: bool
+            ) -> list[pathlib.Path]:
   """Names the result of each scan, without an ending.
 
   Raises:
     InputError: if two results, or a result and a scan, would share a name.
   """
-  bases = [pathlib.Path(folder) / file.name.removesuffix('.gz').removesuffix(
-      '.nii') for file in files]
-  owners = {file.resolve(): file for file in files}
+  bases = [pathlib.Path(folder) / scan.name for scan in found]
+  owners = {file.resolve(): scan for scan in found for file in scan.files}
   endings = ['.nii.gz', '.png'] + with_probabilities * [
       '_probabilities.nii.gz']
-  for file, base in zip(files, bases):
+  for scan, base in zip(found, bases):
+    own = {file.resolve() for file in scan.files}
     for ending in endings:
       path = base.with_name(base.name + ending)
-      owner = owners.setdefault(path.resolve(), file)
-      if owner is not file or path.resolve() == file.resolve():
+      owner = owners.setdefault(path.resolve(), scan)
+      if owner is not scan or path.resolve() in own:
         raise errors.InputError(
-            f'--output: {path}, the result of {file}, would overwrite {owner} '
-            'or its result, expected another folder or other names')
+            f'--output: {path}, the result of {scan.files[0]}, would '
+            f'overwrite {owner.files[0]} or its result, expected another '
+            'folder or other names')
   return bases
 
 
-def predict(predictor: inference.FilePredictor, config: config_lib.Config,
+def predict(predictor: predictors.ScanPredictor, config: config_lib.Config,
             source: str, folder: str, *, with_probabilities: bool) -> None:
   """Writes NAME.nii.gz, NAME.png and, if asked, NAME_probabilities.nii.gz.
 
@@ -74,22 +91,22 @@ def predict(predictor: inference.FilePredictor, config: config_lib.Config,
   Raises:
     InputError: for a scan that cannot be read, or results without a place.
   """
-  files = scans(source)
-  bases = targets(files, folder, with_probabilities=with_probabilities)
+  found = scans(source, config.data.channels)
+  bases = targets(found, folder, with_probabilities=with_probabilities)
   _make_folder(folder)
   show = item_progress.ItemProgress('scan')
-  for done, (path, base) in enumerate(zip(files, bases), start=1):
-    volume = volumes.read(path)
+  for done, (scan, base) in enumerate(zip(found, bases), start=1):
+    volume = scan_files.read(scan.files)
     probabilities = predictor.predict(volume)
-    label = evaluation.label_map(probabilities)
+    label = label_maps.from_probabilities(probabilities, config.prediction)
     volumes.write_label(f'{base}.nii.gz', label, volume)
     if with_probabilities:
       volumes.write_probabilities(f'{base}_probabilities.nii.gz',
                                   probabilities, volume)
     overlay.write_overlay(f'{base}.png', volume, label, title=base.name,
                           num_classes=config.data.num_classes)
-    show(done, len(files), base.name)
-  print(f'{len(files)} label maps and overlays in {folder}')
+    show(done, len(found), base.name)
+  print(f'{len(found)} label maps and overlays in {folder}')
 
 
 def _make_folder(folder):

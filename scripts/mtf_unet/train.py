@@ -4,6 +4,8 @@
       --mode=train --data_dir=PREPARED --model_dir=MODEL
   ... --mode=eval --data_dir=PREPARED --model_dir=MODEL
   ... --mode=predict --model_dir=MODEL --input=FILE_OR_FOLDER --output=FOLDER
+  ... --mode=export --model_dir=MODEL --output=SAVED_MODEL
+  ... --mode=predict --saved_model=SAVED_MODEL --input=... --output=FOLDER
 
 Any key of the config can be set: --config.training.steps=500. The same command
 started again resumes from the last checkpoint.
@@ -24,7 +26,7 @@ sys.path.append(str(pathlib.Path(__file__).parents[1] / 'shared'))
 
 from absl import flags
 import command_line
-import item_progress
+import evaluation_files
 import prediction_files
 import tensorflow as tf
 import tqdm
@@ -34,24 +36,34 @@ from mtf_unet import checkpoints
 from mtf_unet import config as config_lib
 from mtf_unet import errors
 from mtf_unet import evaluation
+from mtf_unet import export
 from mtf_unet import inference
-from mtf_unet import metrics
 from mtf_unet import optimizers
+from mtf_unet import saved_model
 from mtf_unet import training
 
 _CONFIG = command_line.define_config(config_lib.Config)
 _MODE = flags.DEFINE_enum(
-    'mode', 'train', ['train', 'eval', 'train_and_eval', 'predict'],
+    'mode', 'train', ['train', 'eval', 'train_and_eval', 'predict', 'export'],
     'What to do.')
 _DATA_DIR = flags.DEFINE_string(
     'data_dir', None, 'Folder that prepare_volumes.py has filled.')
 _MODEL_DIR = flags.DEFINE_string(
     'model_dir', None, 'Folder of checkpoints and event files.')
+_ENSEMBLE = flags.DEFINE_multi_string(
+    'ensemble', [], 'Further model folder whose probabilities are averaged '
+    'with those of --model_dir (eval, predict, export); may be repeated.')
+_SAVED_MODEL = flags.DEFINE_string(
+    'saved_model', None, 'Predict with this SavedModel of --mode=export.')
+_REPORT = flags.DEFINE_boolean(
+    'report', False, 'Also write an HTML report of the evaluation.')
 _SPLIT = flags.DEFINE_enum(
     'split', 'validation', ['train', 'validation'], 'Cases to evaluate.')
 _INPUT = flags.DEFINE_string(
-    'input', None, 'Scan (NIfTI) or folder of scans to predict.')
-_OUTPUT = flags.DEFINE_string('output', None, 'Folder for predictions.')
+    'input', None, 'Scan to predict (NIfTI, MHA, NRRD, a folder of DICOM '
+    'slices) or folder of scans.')
+_OUTPUT = flags.DEFINE_string(
+    'output', None, 'Folder for predictions, or of the SavedModel to make.')
 _PROBABILITIES = flags.DEFINE_boolean(
     'probabilities', False, 'Also write the class probabilities.')
 _USE_TPU = flags.DEFINE_boolean('use_tpu', False, 'Run on a TPU.')
@@ -60,7 +72,6 @@ _TPU_ZONE = flags.DEFINE_string('tpu_zone', None, 'Zone of the TPU.')
 _GCP_PROJECT = flags.DEFINE_string('gcp_project', None, 'Its project.')
 _MASTER = flags.DEFINE_string(
     'master', '', 'TensorFlow server to run on (grpc://host:port).')
-flags.mark_flag_as_required('model_dir')
 
 
 def _lamb(learning_rate, config, step):
@@ -84,28 +95,38 @@ def _train(job: training.Job, with_evaluation: bool) -> None:
 
 
 def _evaluate(job: training.Job) -> None:
-  config = job.config
+  config, model_dirs = job.config, _model_dirs(job)
   source = case_source.open_split(_DATA_DIR.value, config.data, _SPLIT.value)
-  checkpoints.check_folder(job.model_dir, config, training=False)
-  checkpoint = checkpoints.for_prediction(job.model_dir)
-  predictor = inference.Predictor(config, job.partition, config.data.size,
-                                  master=job.master)
-  predictor.restore(checkpoint)
-  _report(f'Evaluating {checkpoint}')
-  summary = evaluation.evaluate(predictor, source, config,
-                                item_progress.ItemProgress('case'))
-  path = evaluation.write_scores(
-      evaluation.folder(job.model_dir, _SPLIT.value), summary,
-      checkpoints.step_of(checkpoint))
-  print(metrics.format_table(summary))
-  print(f'Written to {path}')
+  predictor = inference.ensemble_of(config, job.partition, model_dirs,
+                                    job.master)
+  used = ', '.join(predictor.checkpoints)
+  _report(f'Evaluating {used}')
+  evaluation_files.evaluate(
+      predictor, source, config,
+      evaluation.folder(job.model_dir, _SPLIT.value, len(model_dirs)),
+      step=checkpoints.step_of(predictor.checkpoints[0]),
+      details=f'{used} on {len(source)} cases of the {_SPLIT.value} split of '
+      f'{_DATA_DIR.value}', with_report=_REPORT.value)
 
 
 def _predict(job: training.Job) -> None:
-  predictor = inference.from_model_dir(job.config, job.partition,
-                                       job.model_dir, job.master)
+  if _SAVED_MODEL.value:
+    predictor = saved_model.SavedModelPredictor(_SAVED_MODEL.value,
+                                                job.config.data)
+  else:
+    predictor = inference.from_model_dir(
+        job.config, job.partition, *_model_dirs(job), master=job.master)
   prediction_files.predict(predictor, job.config, _INPUT.value, _OUTPUT.value,
                            with_probabilities=_PROBABILITIES.value)
+
+
+def _export(job: training.Job) -> None:
+  used = export.export(job.config, _model_dirs(job), _OUTPUT.value)
+  print(f'SavedModel of {", ".join(used)} in {_OUTPUT.value}')
+
+
+def _model_dirs(job):
+  return [job.model_dir, *_ENSEMBLE.value]
 
 
 def _report(line: str) -> None:
@@ -115,10 +136,18 @@ def _report(line: str) -> None:
 
 
 def _check_flags() -> None:
-  needed = {'predict': ['input', 'output']}.get(_MODE.value, ['data_dir'])
+  needed = {'predict': ['input', 'output'], 'export': ['output']}.get(
+      _MODE.value, ['data_dir'])
+  if not (_MODE.value == 'predict' and _SAVED_MODEL.value):
+    needed = ['model_dir', *needed]
   for name in needed:
     if not flags.FLAGS[name].value:
       raise errors.InputError(f'--mode={_MODE.value} needs --{name}')
+  if _ENSEMBLE.value and (_MODE.value.startswith('train')
+                          or _SAVED_MODEL.value):
+    raise errors.InputError(
+        '--ensemble: expected with --mode=eval, predict or export, and not '
+        'beside --saved_model')
   if _USE_TPU.value:
     raise errors.InputError(
         '--use_tpu: the per-core TPU program is not built yet, expected '
@@ -133,10 +162,9 @@ def main() -> None:
       config_lib.from_mapping(_CONFIG.value), _MODEL_DIR.value,
       master=_MASTER.value, factories={**optimizers.BUILT_IN, 'lamb': _lamb},
       report=_report)
-  if _MODE.value == 'predict':
-    _predict(job)
-  elif _MODE.value == 'eval':
-    _evaluate(job)
+  modes = {'predict': _predict, 'eval': _evaluate, 'export': _export}
+  if _MODE.value in modes:
+    modes[_MODE.value](job)
   else:
     _train(job, with_evaluation=_MODE.value == 'train_and_eval')
 

@@ -43,6 +43,24 @@ def test_a_case_is_what_the_file_gives_in_prediction(folders):
       preprocess.to_native_grid(case.label, case.geometry), truth.array)
 
 
+def test_volumes_larger_than_a_patch_stay_whole(folders):
+  config = dataclasses.replace(_CONFIG, size=(4, 16, 8), patches=True)
+  whole = case_source.open_split(folders[1], _CONFIG, 'train')[0]
+  case = case_source.open_split(folders[1], config, 'train')[0]
+  # 10 x 12 x 8 voxels; only y is padded.
+  assert case.image.shape == (10, 16, 8, 1)
+  assert case.label.shape == (10, 16, 8)
+  np.testing.assert_array_equal(
+      preprocess.to_native_grid(case.label, case.geometry),
+      whole.native_label)
+
+
+def test_volumes_larger_than_the_network_are_refused_without_patches(folders):
+  with pytest.raises(errors.InputError, match='largest volume'):
+    case_source.open_split(
+        folders[1], dataclasses.replace(_CONFIG, size=(4, 16, 8)), 'train')
+
+
 def test_splits_part_the_cases(folders):
   training, validation = (
       _names(folders, split) for split in ('train', 'validation'))

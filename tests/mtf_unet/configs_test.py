@@ -10,13 +10,25 @@ from mtf_unet import model
 _FOLDER = pathlib.Path(__file__).parents[2] / 'configs' / 'mtf_unet'
 
 
-@pytest.mark.parametrize('path', sorted(_FOLDER.glob('*.py')),
-                         ids=lambda path: path.stem)
-def test_every_experiment_is_valid_and_can_be_split(path):
+def _module(path):
   spec = importlib.util.spec_from_file_location(path.stem, path)
   module = importlib.util.module_from_spec(spec)
   spec.loader.exec_module(module)
+  return module
+
+
+@pytest.mark.parametrize('name, variant', [
+    *((path.stem, None) for path in sorted(_FOLDER.glob('*.py'))),
+    ('hippocampus', 'folds')])
+def test_every_experiment_is_valid_and_can_be_split(name, variant):
+  module = _module(_FOLDER / f'{name}.py')
   assert module.__doc__
-  config = config_lib.from_mapping(module.get_config())
+  arguments = [] if variant is None else [variant]
+  config = config_lib.from_mapping(module.get_config(*arguments))
   model.check(config, layout.partition(config.mesh), config.data.size,
               config.training.batch_size)
+
+
+def test_a_variant_that_does_not_exist_is_refused():
+  with pytest.raises(ValueError, match="got 'fold', expected one of"):
+    _module(_FOLDER / 'hippocampus.py').get_config('fold')

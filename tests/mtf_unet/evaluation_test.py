@@ -1,6 +1,8 @@
+import dataclasses
 import json
 
 import numpy as np
+import pytest
 
 from mtf_unet import config as config_lib
 from mtf_unet import evaluation
@@ -58,11 +60,33 @@ def test_scores_are_of_the_file_s_own_grid():
   assert summary['classes'][0]['left_out'] == 1
 
 
-def test_label_map_takes_the_most_probable_class():
-  probabilities = np.array([[0.2, 0.5, 0.3], [0.4, 0.2, 0.4]])
-  label = evaluation.label_map(probabilities)
-  assert label.tolist() == [1, 0]
-  assert label.dtype == np.uint8
+def test_details_are_measured_in_mm_on_the_file_s_own_grid():
+  case = _cases(1)[0]
+  native = np.zeros(case.label.shape, np.uint8)
+  native[2:5, 2:5, 1] = 1
+  moved = np.roll(native, 1, axis=0)
+  case.image[..., 0] = moved
+  case = dataclasses.replace(case, native_label=native,
+                             native_spacing_mm=(2.5, 1.0, 1.0))
+  summary, scores = evaluation.evaluate_in_detail(_Oracle(), [case], _CONFIG)
+  assert [score.found for score in scores] == ['both', 'absent']
+  assert scores[0].hd95_mm == 2.5
+  assert scores[0].volume_ml == pytest.approx(9 * 2.5 / 1000)
+  assert summary['measures'][0]['hd95_mm'] == 2.5
+  assert summary['case_measures'][0]['dice'] == summary['cases'][0]['dice'][0]
+
+
+def test_the_largest_component_is_kept_before_scoring():
+  case = _cases(1)[0]
+  native = np.zeros(case.label.shape, np.uint8)
+  native[2:5, 2:5, 1] = 1
+  case.image[..., 0] = native
+  case.image[7, 7, 3, 0] = 1
+  case = dataclasses.replace(case, native_label=native)
+  config = dataclasses.replace(_CONFIG, prediction=config_lib.PredictionConfig(
+      largest_component=(1,)))
+  assert evaluation.evaluate(_Oracle(), [case], _CONFIG)['mean'] < 1
+  assert evaluation.evaluate(_Oracle(), [case], config)['mean'] == 1
 
 
 def test_scores_are_written_as_json_and_curves(tmp_path):
@@ -76,6 +100,16 @@ def test_scores_are_written_as_json_and_curves(tmp_path):
               for name in ('class_1', 'class_2', 'mean')}
 
 
+def test_details_are_written_as_curves_where_they_exist(tmp_path):
+  summary, _ = evaluation.evaluate_in_detail(_Oracle(), _cases(2), _CONFIG)
+  summary['measures'][1]['hd95_mm'] = None
+  evaluation.write_scores(str(tmp_path), summary, 40)
+  tags = {tag for _, tag, _ in jobs.events(tmp_path)}
+  assert {'hd95_mm/class_1', 'assd_mm/class_2'} <= tags
+  assert not tags & {'hd95_mm/class_2', 'lesion_recall/class_1'}
+
+
 def test_splits_do_not_overwrite_each_other():
   assert evaluation.folder('m') == 'm/eval'
   assert evaluation.folder('m', 'train') == 'm/eval_train'
+  assert evaluation.folder('m', members=5) == 'm/eval_ensemble_of_5'

@@ -1,12 +1,9 @@
 import numpy as np
 import pytest
-import tensorflow as tf
 
-from mtf_unet import checkpoints
 from mtf_unet import errors
 from mtf_unet import inference
 from mtf_unet import layout
-from mtf_unet import model
 from mtf_unet import volumes
 from tests.mtf_unet import jobs
 from tests.mtf_unet import scans
@@ -15,21 +12,10 @@ from tests.mtf_unet import scans
 _AXES, _SIGNS = (2, 0, 1), (-1, 1, -1)
 
 
-def _weights(folder, config):
-  """Writes a checkpoint with random weights, as a training would."""
-  partition = layout.partition(config.mesh)
-  with tf.Graph().as_default(), tf.compat.v1.Session() as session:
-    tf.compat.v1.set_random_seed(0)
-    graph = model.prediction_graph(config, partition, config.data.size, 1)
-    session.run(tf.compat.v1.global_variables_initializer())
-    graph.saver.save(session, f'{folder}/model.ckpt', global_step=1)
-  checkpoints.write_config(str(folder), config)
-
-
 @pytest.fixture(scope='module')
 def model_dir(tmp_path_factory):
   folder = tmp_path_factory.mktemp('model')
-  _weights(folder, jobs.config(mesh={'spatial_split': (1, 1, 1)},
+  jobs.write_weights(folder, jobs.config(mesh={'spatial_split': (1, 1, 1)},
                                training={'ema_decay': 0.0}))
   return folder
 
@@ -101,6 +87,88 @@ def test_graphs_are_kept_for_scans_of_one_size(model_dir, monkeypatch):
   assert built == [(16, 16, 8), (18, 16, 8)]
 
 
+# Quick to build, for what does not depend on the network.
+_TINY = {'levels': 1, 'convolutions_per_level': 1}
+
+
+def _tiny(**changes):
+  return jobs.config(mesh={'spatial_split': (1, 1, 1)}, network=_TINY,
+                     training={'ema_decay': 0.0}, **changes)
+
+
+@pytest.fixture(scope='module')
+def tiny_dirs(tmp_path_factory):
+  folders = [tmp_path_factory.mktemp('tiny') for _ in range(2)]
+  for seed, folder in enumerate(folders):
+    jobs.write_weights(folder, _tiny(), seed)
+  return folders
+
+
+def _ensemble(model_dirs, **changes):
+  config = _tiny(**changes)
+  return inference.ensemble_of(config, layout.partition(config.mesh),
+                               list(map(str, model_dirs)))
+
+
+@pytest.fixture(scope='module')
+def plain(tiny_dirs):
+  """The first of the networks, one pass over the whole volume."""
+  return _ensemble(tiny_dirs[:1]).probabilities
+
+
+def _image(shape):
+  return np.random.default_rng(1).random(shape + (1,), np.float32)
+
+
+def test_windows_see_a_larger_volume_piece_by_piece(tiny_dirs, plain):
+  # Windows that do not overlap are predicted as if alone.
+  image = _image((32, 16, 8))
+  came = _ensemble(tiny_dirs[:1], prediction={
+      'method': 'sliding_window', 'overlap': 0.0}).probabilities(image)
+  np.testing.assert_allclose(came, np.concatenate(
+      [plain(half) for half in np.split(image, 2)]), atol=1e-6)
+
+
+def test_flips_are_the_mean_of_flipped_predictions(tiny_dirs, plain):
+  image = _image(jobs.SIZE)
+  straight, flipped = plain(image), np.flip(plain(np.flip(image, 0)), 0)
+  came = _ensemble(tiny_dirs[:1], prediction={
+      'flip_axes': (0,)}).probabilities(image)
+  np.testing.assert_allclose(came, (straight + flipped) / 2, atol=1e-6)
+  assert np.abs(straight - flipped).max() > 1e-4
+
+
+def test_an_ensemble_is_the_mean_of_its_members(tiny_dirs, plain):
+  image = _image(jobs.SIZE)
+  both = _ensemble(tiny_dirs)
+  twice = [both.probabilities(image) for _ in range(2)]
+  second = _ensemble(tiny_dirs[1:]).probabilities(image)
+  for came in twice:
+    np.testing.assert_allclose(came, (plain(image) + second) / 2, atol=1e-6)
+  assert np.abs(plain(image) - second).max() > 1e-4
+
+
+def test_an_ensemble_of_different_networks_is_refused(tiny_dirs, model_dir):
+  with pytest.raises(errors.InputError, match='network.levels is 2') as told:
+    _ensemble([*tiny_dirs, model_dir])
+  assert str(model_dir) in str(told.value)
+
+
+@pytest.mark.parametrize('changes, words', [
+    ({'prediction': {'method': 'tiles'}}, "'whole' or 'sliding_window'"),
+    ({'prediction': {'overlap': 1.0}}, 'prediction.overlap: got 1.0'),
+    ({'prediction': {'flip_axes': (0, 0)}}, 'prediction.flip_axes'),
+    ({'prediction': {'largest_component': (3,)}}, 'classes from 1 to 2'),
+    ({'evaluation': {'lesion_classes': (0,)}}, 'evaluation.lesion_classes'),
+    ({'evaluation': {'lesion_overlap': -0.1}}, 'evaluation.lesion_overlap'),
+    ({'prediction': {'method': 'sliding_window'},
+      'network': {'dimensions': 2}}, "'whole' where network.dimensions is 2"),
+], ids=['method', 'overlap', 'flips', 'component', 'lesion', 'share', '2-D'])
+def test_settings_that_make_no_sense_are_refused(changes, words):
+  with pytest.raises(errors.InputError, match=words):
+    jobs.config(**changes)
+
+
 @pytest.mark.parametrize('changes, words', [
     ({'network': {'base_filters': 3}}, 'base_filters is 2 there and 3 here'),
     ({'data': {'channels': 2}}, 'data.channels'),
@@ -111,7 +179,7 @@ def test_another_network_is_refused(model_dir, changes, words):
 
 
 def test_weights_that_do_not_fit_are_told_even_without_config(tmp_path):
-  _weights(tmp_path, jobs.config(mesh={'spatial_split': (1, 1, 1)},
+  jobs.write_weights(tmp_path, jobs.config(mesh={'spatial_split': (1, 1, 1)},
                                  network={'levels': 1},
                                  training={'ema_decay': 0.0}))
   (tmp_path / 'config.json').unlink()

@@ -4,7 +4,10 @@ import numpy as np
 import tensorflow as tf
 
 from mtf_unet import case_source
+from mtf_unet import checkpoints
 from mtf_unet import config as config_lib
+from mtf_unet import layout
+from mtf_unet import model
 from mtf_unet import preprocess
 from mtf_unet import training
 
@@ -62,6 +65,24 @@ def train(model_dir, of, validation=None, count=3):
   training.train(training.Job(of, str(model_dir), report=lines.append),
                  cases(count, of), validation)
   return lines
+
+
+def write_weights(folder, of, seed=0):
+  """Writes a checkpoint with random weights, as a training would."""
+  rng = np.random.default_rng(seed)
+  with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+    tf.compat.v1.set_random_seed(seed)
+    # A checkpoint knows nothing of the mesh; without one it is quick to build.
+    whole = layout.partition(config_lib.MeshConfig())
+    graph = model.prediction_graph(of, whole, of.data.size, 1)
+    session.run(tf.compat.v1.global_variables_initializer())
+    for variable in tf.compat.v1.global_variables():
+      # Norms away from their start; a variance stays positive.
+      if variable.shape.rank == 1:
+        value = session.run(variable)
+        variable.load(value + rng.uniform(-0.3, 0.3, value.shape), session)
+    graph.saver.save(session, f'{folder}/model.ckpt', global_step=1)
+  checkpoints.write_config(str(folder), of)
 
 
 def weights(checkpoint):

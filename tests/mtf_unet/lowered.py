@@ -162,8 +162,8 @@ def run_layer(layer: Callable[[mtf.Tensor], mtf.Tensor], x: np.ndarray,
   with bench(mesh_config) as b:
     images = b.activation(x, dtype)
     y = layer(images)
-    dy = np.random.RandomState(6).randn(*y.shape.to_integer_list).astype(
-        np.float32)
+    dy = np.asarray(np.random.RandomState(6).randn(
+        *y.shape.to_integer_list), np.float32)
     variables = b.graph.trainable_variables
     grads = mtf.gradients(
         [y], [images] + [v.outputs[0] for v in variables],

@@ -31,6 +31,12 @@ def _doubled(x, kernel):
 
 def logits(images: tf.Tensor, config: config_lib.NetworkConfig,
            weights: dict[str, tf.Tensor]) -> tf.Tensor:
+  """Maps images to logits; see `all_logits`."""
+  return all_logits(images, config, weights)[0]
+
+
+def all_logits(images: tf.Tensor, config: config_lib.NetworkConfig,
+               weights: dict[str, tf.Tensor]) -> list[tf.Tensor]:
   """Maps images to logits as in training, without dropout.
 
   Args:
@@ -39,8 +45,11 @@ def logits(images: tf.Tensor, config: config_lib.NetworkConfig,
     weights: by the names that `mtf_unet.unet.Network` gives them.
 
   Returns:
-    [batch, *spatial, classes].
+    [batch, *spatial, classes], then those of deep supervision.
   """
+  def head(x, name):
+    return _convolve(x, weights[f'{name}/kernel']) + weights[f'{name}/bias']
+
   def block(x, scope):
     for i in range(config.convolutions_per_level):
       name = f'{scope}_{i}'
@@ -48,11 +57,13 @@ def logits(images: tf.Tensor, config: config_lib.NetworkConfig,
                 weights[f'{name}/gamma'], weights[f'{name}/beta'], config)
     return x
 
-  x, skips = images, []
+  x, skips, coarse = images, [], []
   for level in range(config.levels):
     x = block(_halved(x) if level else x, f'encoder_{level}')
     skips.append(x)
   for level in reversed(range(config.levels - 1)):
     x = _doubled(x, weights[f'up_{level}/kernel'])
     x = block(tf.concat([x, skips[level]], -1), f'decoder_{level}')
-  return _convolve(x, weights['head/kernel']) + weights['head/bias']
+    if 1 <= level <= config.deep_supervision:
+      coarse.insert(0, head(x, f'head_{level}'))
+  return [head(x, 'head'), *coarse]

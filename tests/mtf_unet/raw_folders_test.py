@@ -1,9 +1,17 @@
+import json
+import pathlib
+
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
+from mtf_unet import dicom_series
 from mtf_unet import errors
 from mtf_unet import raw_folders
+from tests.mtf_unet import dicom
 from tests.mtf_unet import scans
+
+_SHARED = pathlib.Path(__file__).parents[3] / 'shared/data/volumes'
 
 
 def _names(folder):
@@ -141,3 +149,85 @@ def test_read_case_names_the_bad_record(tmp_path, value, words):
   with pytest.raises(errors.InputError, match=words) as caught:
     raw_folders.read_case(raw_folders.find_cases(tmp_path)[0], 3)
   assert 'a.tfrecord, record 0' in str(caught.value)
+
+
+def _modalities(folder, count=3):
+  """Cases of two modalities, as nnU-Net has them; labels tell the names."""
+  for i in range(count):
+    image, label = scans.pair(i)
+    for number in range(2):
+      scans.write(folder / 'imagesTr' / f'case_{i}_{number:04d}.nii.gz',
+                  image * (number + 1))
+    scans.write(folder / 'labelsTr' / f'case_{i}.nii.gz', label)
+  return folder
+
+
+@pytest.mark.parametrize('description', [
+    None, {'file_ending': '.nii.gz', 'channel_names': {'0': 'T1', '1': 'T2'}},
+    {'training': [{'image': f'./imagesTr/case_{i}.nii.gz',
+                   'label': f'./labelsTr/case_{i}.nii.gz'} for i in range(3)]},
+], ids=['names alone', "nnU-Net's second version", 'its first version'])
+def test_one_file_for_each_modality_is_one_case(tmp_path, description):
+  _modalities(tmp_path)
+  if description:
+    (tmp_path / 'dataset.json').write_text(json.dumps(description))
+  assert _names(tmp_path) == ['case_0', 'case_1', 'case_2']
+  image, _ = raw_folders.read_case(raw_folders.find_cases(tmp_path)[1], 3)
+  np.testing.assert_allclose(image.array[..., 1], 2 * image.array[..., 0])
+
+
+def test_a_label_that_is_stored_turned_lies_on_its_image(tmp_path):
+  scans.decathlon(tmp_path)
+  case = raw_folders.find_cases(tmp_path)[1]
+  _, truth = raw_folders.read_case(case, 3)
+  turned = truth.affine.copy()
+  turned[:, 1] *= -1
+  turned[:, 3] += truth.affine[:, 1] * (truth.array.shape[1] - 1)
+  scans.write(case.label, truth.array[:, ::-1], turned)
+  _, read = raw_folders.read_case(case, 3)
+  np.testing.assert_array_equal(read.array, truth.array)
+
+
+@pytest.mark.skipif(not _SHARED.is_dir(), reason='the shared data is not here')
+def test_a_real_series_and_its_segmentation_are_one_case():
+  folder = _SHARED / 'totalsegmentator_ct_dicom'
+  image, label = raw_folders.read_case(raw_folders.RawCase(
+      'ct', (folder,), folder / 'seg117_pseudo.nii.gz'), 118)
+  assert image.array.shape == label.array.shape == (512, 512, 20)
+  # The liver, class 5, is warmer than the air around the patient.
+  assert image.array[label.array == 5].mean() > 0
+
+
+def test_a_missing_modality_is_named(tmp_path):
+  _modalities(tmp_path)
+  (tmp_path / 'imagesTr' / 'case_1_0000.nii.gz').unlink()
+  assert 'no file case_1_0000' in _error(tmp_path)
+
+
+def test_names_that_end_in_four_digits_are_cases_where_labels_say_so(tmp_path):
+  for i in range(2):
+    image, label = scans.pair(i)
+    scans.write(tmp_path / 'imagesTr' / f'case_{i:04d}.nii.gz', image)
+    scans.write(tmp_path / 'labelsTr' / f'case_{i:04d}.nii.gz', label)
+  assert _names(tmp_path) == ['case_0000', 'case_0001']
+
+
+@pytest.mark.parametrize('image, label', [
+    ('imagesTr/{}', 'labelsTr/{}'), ('volume-{}', 'segmentation-{}')],
+    ids=['decathlon', 'lits'])
+def test_cases_may_be_folders_of_dicom_with_labels_of_any_format(
+    tmp_path, image, label):
+  array = np.random.default_rng(0).integers(-900, 900, (6, 5, 4))
+  for name in '01':
+    folder = dicom.write_series(tmp_path / image.format(name), array)
+    scan = dicom_series.read(folder)
+    labels = sitk.ReadImage(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(
+        str(folder))) > 0
+    path = tmp_path / f'{label.format(name)}.mha'
+    path.parent.mkdir(exist_ok=True)
+    sitk.WriteImage(labels, str(path))
+  cases = raw_folders.find_cases(tmp_path)
+  read, truth = raw_folders.read_case(cases[1], 2)
+  np.testing.assert_array_equal(read.array, array)
+  np.testing.assert_array_equal(truth.array, array > 0)
+  np.testing.assert_allclose(read.affine, scan.affine)

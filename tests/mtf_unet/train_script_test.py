@@ -15,7 +15,9 @@ import pytest
 
 from mtf_unet import checkpoints
 from mtf_unet import config as config_lib
+from mtf_unet import dicom_series
 from mtf_unet import medical_dataset
+from tests.mtf_unet import dicom
 from tests.mtf_unet import jobs
 from tests.mtf_unet import scans
 from tests.mtf_unet import user_environment
@@ -87,11 +89,59 @@ def test_eval_prints_the_table_and_writes_json(trained, train, work):
   assert lines[0] == (f'Evaluating {work}/model/best/model.ckpt-'
                       f'{best["step"]}')
   assert lines[1].split() == ['Dice', 'class', '1', 'class', '2']
-  assert lines[-2].startswith('mean of classes')
-  path = lines[-1].removeprefix('Written to ')
-  assert json.loads(pathlib.Path(path).read_text())['mean'] == pytest.approx(
-      best['score'], abs=1e-5)
+  assert any(line.startswith('mean of classes') for line in lines)
+  assert any(line.startswith('HD95 mm') for line in lines)
+  base = lines[-1].removeprefix('Written to ').removesuffix('.json and .csv')
+  assert json.loads(pathlib.Path(f'{base}.json').read_text())[
+      'mean'] == pytest.approx(best['score'], abs=1e-5)
+  rows = pathlib.Path(f'{base}.csv').read_text().splitlines()
+  assert rows[0].startswith('case,label,found,dice,hd95_mm,assd_mm,volume_ml')
+  assert len(rows) == 1 + 1 * 2
   assert result.err == '1 of 1 cases\n'
+
+
+def test_an_ensemble_is_evaluated_apart_with_a_report(trained, train, work):
+  result = train('--mode=eval', f'--ensemble={work}/model', '--report')
+  assert result.status == 0, result.err
+  folder = work / 'model' / 'eval_ensemble_of_2'
+  assert sorted(path.suffix for path in folder.glob('[mr]*')) == [
+      '.csv', '.html', '.json']
+  page = next(folder.glob('report-*.html')).read_text()
+  assert page.count('<figure>') == 1
+  alone = json.loads(next((work / 'model/eval').glob('*.json')).read_text())
+  assert f'Report in {folder}/report-' in result.out
+  assert {'mean', 'classes', 'cases'} <= set(alone)
+
+
+@pytest.fixture(scope='module')
+def exported(trained, train, work):
+  return train('--mode=export', f'--output={work}/saved')
+
+
+def test_a_saved_model_predicts_what_the_network_does(exported, predicted,
+                                                      train, work):
+  assert exported.status == 0, exported.err
+  assert exported.out.startswith(f'SavedModel of {work}/model/best/')
+  result = train('--mode=predict', f'--saved_model={work}/saved',
+                 '--model_dir=', f'--input={work}/scans/odd.nii.gz',
+                 f'--output={work}/by_saved', '--probabilities')
+  assert result.status == 0, result.err
+  came, expected = (nibabel.load(
+      work / folder / 'odd_probabilities.nii.gz').get_fdata()
+                    for folder in ('by_saved', 'out'))
+  np.testing.assert_allclose(came, expected, atol=1e-4)
+
+
+def test_a_folder_of_dicom_slices_is_one_scan(trained, train, work):
+  array = np.random.default_rng(0).integers(-900, 900, (9, 8, 5))
+  folder = dicom.write_series(work / 'ct_series', array)
+  result = train('--mode=predict', f'--input={folder}',
+                 f'--output={work}/from_dicom')
+  assert result.status == 0, result.err
+  label = nibabel.load(work / 'from_dicom' / 'ct_series.nii.gz')
+  np.testing.assert_allclose(label.affine, dicom_series.read(folder).affine,
+                             atol=1e-4)
+  assert label.shape == array.shape
 
 
 def test_the_script_joins_in_lamb(train, work):
@@ -160,6 +210,9 @@ def _one_line(result, *words):
     (['evaluate'], 'evaluate: unexpected argument'),
     (['--data_dir='], '--mode=train needs --data_dir'),
     (['--mode=predict'], '--mode=predict needs --input'),
+    (['--mode=export'], '--mode=export needs --output'),
+    (['--model_dir='], '--mode=train needs --model_dir'),
+    (['--ensemble=other'], '--ensemble: expected with --mode=eval'),
     (['--use_tpu'], '--use_tpu'),
     (['--config.data.size=(18,16,8)'], 'nearest that works: 16 or 20'),
     (['--config.mesh.devices=3'], 'nearest that works: 2'),

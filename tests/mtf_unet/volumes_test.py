@@ -165,6 +165,18 @@ def test_canonical_keeps_every_voxel_in_its_place(axes, signs):
       volumes.from_canonical(canonical.array, orientation), array)
 
 
+@pytest.mark.parametrize('axes, signs', _ORIENTATIONS[::5], ids=str)
+def test_turned_like_another_keeps_every_voxel_in_its_place(axes, signs):
+  array = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+  volume = volumes.Volume(array, scans.affine((1, 2, 0), (1, -1, 1)), 'a.nii')
+  like = volumes.Volume(array, scans.affine(axes, signs), 'b.nii')
+  turned = volumes.turned_like(volume, like)
+  assert nibabel.aff2axcodes(turned.affine) == nibabel.aff2axcodes(like.affine)
+  there = np.argwhere(turned.array == array[1, 2, 0])[0]
+  np.testing.assert_allclose(turned.affine @ (*there, 1),
+                             volume.affine @ (1, 2, 0, 1))
+
+
 def test_written_label_has_the_grid_of_its_scan(tmp_path):
   matrix = scans.affine((1, 2, 0), (-1, 1, -1))
   path = scans.write(tmp_path / 'a.nii.gz', scans.pair(0)[0], matrix)
