@@ -1,5 +1,6 @@
 """The Estimator's graph: pictures and labels to loss, update and metrics."""
 
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -32,14 +33,16 @@ def smoothed_loss(labels: tf.Tensor, logits: tf.Tensor,
 
 
 def training_spec(config: config_lib.Config, features: dict[str, tf.Tensor],
-                  *, replicas: int, hooks: list[Any]) -> Any:
+                  *, replicas: int = 1,
+                  hooks: Callable[[tf.Tensor], list[Any]] = lambda loss: []
+                  ) -> Any:
   """Builds one training step.
 
   Args:
     config: the experiment.
     features: `image` `[batch, height, width, 3]` and `label` `[batch]`.
     replicas: of a TPU; 1 elsewhere.
-    hooks: of the training; their `watch` is given the loss.
+    hooks: takes the loss and returns the hooks of the training.
 
   Returns:
     A TPUEstimatorSpec.
@@ -62,11 +65,9 @@ def training_spec(config: config_lib.Config, features: dict[str, tf.Tensor],
   if replicas == 1:
     # A TPU writes no summaries from inside its loop.
     v1.summary.scalar('learning_rate', rate)
-  for hook in hooks:
-    hook.watch(loss)
   return v1.estimator.tpu.TPUEstimatorSpec(
       v1.estimator.ModeKeys.TRAIN, loss=loss, train_op=update,
-      training_hooks=hooks)
+      training_hooks=hooks(loss))
 
 
 def evaluation_spec(config: config_lib.Config,

@@ -18,7 +18,8 @@ import tensorflow as tf
 
 from lamb import atomic_file
 from lamb import errors
-from lamb import progress
+from lamb.bert import checkpoints
+from lamb.bert import progress
 from lamb.images import classifier
 from lamb.images import config as config_lib
 from lamb.images import input_pipeline
@@ -77,6 +78,7 @@ def train(job: Job, source: records.Source,
   if start:
     job.report(f'Resuming from step {start} of {training.steps} '
                f'({job.model_dir})')
+    checkpoints.write_list(job.model_dir)
   every = training.evaluate_every_steps if held_out else training.steps
   while start < training.steps:
     stop = min(training.steps, (start // every + 1) * every)
@@ -87,22 +89,16 @@ def train(job: Job, source: records.Source,
 
 
 def _train_until(job, source, stop):
-  training = job.config.training
-  show = progress.ProgressHook(training.steps, training.batch_size,
-                               unit='images')
-
   def input_fn(params):
     return input_pipeline.training_batches(
         source, job.config, start_step=latest_step(job.model_dir),
         batch_size=params['batch_size'], host=_host(params))
   try:
-    _estimator(job, show).train(input_fn, max_steps=stop)
+    _estimator(job, stop).train(input_fn, max_steps=stop)
   except tf.estimator.NanLossDuringTrainingError as error:
     raise errors.InputError(
         f'{job.model_dir}: the loss became NaN; expected a smaller '
         'optimizer.learning_rate, or an optimizer.clip_norm.') from error
-  finally:
-    show.close()
 
 
 def evaluate(job: Job, source: records.Source) -> dict[str, float]:
@@ -129,7 +125,7 @@ def evaluate(job: Job, source: records.Source) -> dict[str, float]:
     return input_pipeline.evaluation_batches(
         source, job.config, batch_size=params['batch_size'],
         host=_host(params))
-  estimator = _estimator(job, None)
+  estimator = _estimator(job, step)
   hosts = job.cluster.cluster_spec().num_tasks('worker') if job.cluster else 1
   found = estimator.evaluate(
       input_fn, input_pipeline.evaluation_steps(source, job.config, hosts))
@@ -165,7 +161,7 @@ def dry_run(config: config_lib.Config) -> int:
           'label': v1.placeholder(tf.int32, [batch]),
           'weight': v1.placeholder(tf.float32, [batch])}
       if is_training:
-        classifier.training_spec(config, features, replicas=1, hooks=[])
+        classifier.training_spec(config, features, replicas=1)
       else:
         classifier.evaluation_spec(config, features)
       parameters = sum(variable.shape.num_elements()
@@ -175,8 +171,7 @@ def dry_run(config: config_lib.Config) -> int:
 
 def latest_step(model_dir: str) -> int:
   """Returns the step of the newest checkpoint, 0 where there is none."""
-  checkpoint = tf.train.latest_checkpoint(model_dir)
-  return int(checkpoint.rpartition('-')[2]) if checkpoint else 0
+  return checkpoints.step_of(checkpoints.latest(model_dir))
 
 
 def _host(params):
@@ -187,11 +182,11 @@ def _host(params):
   return records.Host(context.current_host, context.num_hosts)
 
 
-def _estimator(job, show):
+def _estimator(job, stop):
   training = job.config.training
   tpu = v1.estimator.tpu
   return tpu.TPUEstimator(
-      model_fn=_model_fn(job, show), use_tpu=job.use_tpu,
+      model_fn=_model_fn(job, stop), use_tpu=job.use_tpu,
       train_batch_size=training.batch_size,
       eval_batch_size=training.eval_batch_size,
       config=tpu.RunConfig(
@@ -207,14 +202,19 @@ def _estimator(job, show):
                   tpu.InputPipelineConfig.PER_HOST_V2))))
 
 
-def _model_fn(job, show):
+def _model_fn(job, stop):
   def model_fn(features, labels, mode, params):
     del labels, params
     if mode == v1.estimator.ModeKeys.EVAL:
       return classifier.evaluation_spec(job.config, features)
     replicas = (tpu_function.get_tpu_context().number_of_shards
                 if job.use_tpu else 1)
-    hooks = [] if job.use_tpu else [show]
+
+    def hooks(loss):
+      # A TPU's loop hides the loss.
+      return [progress.ProgressHook(
+          job.config.training.steps, stop, job.config.training.batch_size,
+          None if job.use_tpu else loss)]
     return classifier.training_spec(job.config, features, replicas=replicas,
                                     hooks=hooks)
   return model_fn

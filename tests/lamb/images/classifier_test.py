@@ -24,7 +24,7 @@ def test_a_step_moves_weights_and_the_norms_averages():
   with tf.Graph().as_default(), v1.Session() as session:
     features = {'image': tf.constant(rng.normal(1, 1, (4, 16, 16, 3)), 'float'),
                 'label': tf.constant([0, 1, 2, 3])}
-    spec = classifier.training_spec(config, features, replicas=1, hooks=[])
+    spec = classifier.training_spec(config, features)
     variables = v1.global_variables()
     kernel, mean = (next(v for v in variables if name in v.name)
                     for name in ('conv2d/kernel', '/moving_mean'))
