@@ -75,7 +75,10 @@ def train(job: Job, source: records.Source,
   training = job.config.training
   _check_folder(job)
   start = latest_step(job.model_dir)
-  if start:
+  if start >= training.steps:
+    job.report(f'{job.model_dir}: already at step {start} of '
+               f'{training.steps}, nothing to train')
+  elif start:
     job.report(f'Resuming from step {start} of {training.steps} '
                f'({job.model_dir})')
     checkpoints.write_list(job.model_dir)
@@ -86,6 +89,9 @@ def train(job: Job, source: records.Source,
     start = stop
     if held_out:
       evaluate(job, held_out)
+  # The last evaluation may have been interrupted.
+  if held_out and not _metrics_file(job, start).exists():
+    evaluate(job, held_out)
 
 
 def _train_until(job, source, stop):
@@ -131,12 +137,16 @@ def evaluate(job: Job, source: records.Source) -> dict[str, float]:
       input_fn, input_pipeline.evaluation_steps(source, job.config, hosts))
   metrics = {key: float(found[key]) for key in (
       classifier.TOP_1, classifier.TOP_5, 'cross_entropy')}
-  path = pathlib.Path(job.model_dir) / 'eval' / f'metrics-{step}.json'
+  path = _metrics_file(job, step)
   atomic_file.write_json(path, {'step': step, 'examples': len(source),
                                 **_finite(metrics), 'run': dict(job.run)})
   job.report(f'Step {step}: top-1 {metrics[classifier.TOP_1]:.4f}, top-5 '
              f'{metrics[classifier.TOP_5]:.4f} ({path})')
   return metrics
+
+
+def _metrics_file(job, step):
+  return pathlib.Path(job.model_dir) / 'eval' / f'metrics-{step}.json'
 
 
 def _finite(metrics):

@@ -72,10 +72,16 @@ def test_metrics_are_of_every_example_and_name_their_run(whole):
   assert list(whole.glob('eval/events*'))
 
 
-def test_finished_training_does_nothing_more(whole, source):
-  before = (whole / 'checkpoint').stat().st_mtime_ns
-  job_lib.train(_job(whole, pictures.job_config()), source['train'])
-  assert (whole / 'checkpoint').stat().st_mtime_ns == before
+def test_finished_training_only_evaluates_what_was_interrupted(whole, source):
+  lines, metrics = [], whole / 'eval/metrics-6.json'
+  job = dataclasses.replace(_job(whole, pictures.job_config()),
+                            run={'seed': 0}, report=lines.append)
+  job_lib.train(job, source['train'], source['test'])
+  assert lines == [f'{whole}: already at step 6 of 6, nothing to train']
+  before = metrics.read_text()
+  metrics.unlink()
+  job_lib.train(job, source['train'], source['test'])
+  assert metrics.read_text() == before
 
 
 def test_another_experiment_in_the_folder_is_refused(whole, source):
