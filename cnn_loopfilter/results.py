@@ -1,11 +1,13 @@
 """An evaluation as tables in the paper's form, CSV and JSON."""
 
+from collections.abc import Mapping
 from collections.abc import Sequence
 import csv
 import dataclasses
 import io
 import math
 import pathlib
+from typing import Any
 
 from cnn_loopfilter import atomic_file
 from cnn_loopfilter import evaluation
@@ -96,12 +98,22 @@ def _csv(table):
 
 
 def write(folder: pathlib.Path, results: Sequence[evaluation.SequenceResult],
-          rows: Sequence[evaluation.Row], codec: str) -> None:
-  """Writes results.md, results.json, points.csv and bd_rates.csv."""
+          rows: Sequence[evaluation.Row], codec: str,
+          run: Mapping[str, Any] | None = None) -> None:
+  """Writes results.md, results.json, points.csv and bd_rates.csv.
+
+  Args:
+    folder: where to.
+    results: of `evaluation.evaluate`.
+    rows: of `evaluation.bd_rates`.
+    codec: its label.
+    run: facts about the run that measured them, for results.json.
+  """
   for name, text in (('results.md', markdown(results, rows, codec)),
                      ('points.csv', points_csv(results)),
                      ('bd_rates.csv', bd_rates_csv(rows))):
     with atomic_file.replacing(folder / name) as stream:
       stream.write(text.encode('utf-8'))
   atomic_file.write_json(folder / 'results.json',
-                         to_json(results, rows, codec))
+                         to_json(results, rows, codec)
+                         | {'run': dict(run or {})})

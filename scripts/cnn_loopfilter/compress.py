@@ -17,6 +17,7 @@ import os
 os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '1')
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 
+import dataclasses
 import functools
 import pathlib
 import sys
@@ -30,6 +31,7 @@ import command_line
 import frame_sources
 import item_progress
 import optimizer_factories
+import run_record
 import tensorflow as tf
 import tqdm
 
@@ -130,7 +132,12 @@ def main() -> None:
   rates = _bd_rates(study.config, variants)
   path = study.folder / 'report.json'
   atomic_file.write_json(
-      path, compression_job.summary(study, variants, scores, rates))
+      path, compression_job.summary(study, variants, scores, rates)
+      | {'run': run_record.describe(
+          dataclasses.asdict(study.config) | {
+              'filter': _FILTER.value, 'controls': _CONTROLS.value,
+              'every': _EVERY.value},
+          study.config.training.seed)})
   print(compression.format_table(
       compression.layer_table(study.source, variants['compressed'])))
   print('\nPSNR gain over the unfiltered reconstruction, dB')

@@ -24,11 +24,14 @@ import sys
 # the packages of the same names.
 sys.path.append(str(pathlib.Path(__file__).parents[1] / 'shared'))
 
+import dataclasses
+
 from absl import flags
 import command_line
 import frame_sources
 import item_progress
 import plane_filters
+import run_record
 
 from cnn_loopfilter import codec as codec_lib
 from cnn_loopfilter import config as config_lib
@@ -70,6 +73,15 @@ def _draw_crops(sequences, codec, qp, filters, folder):
                   {'original': frame} | coded)
 
 
+def _run(config):
+  # Nothing is random here: the seed is that of the config, for what it names.
+  return run_record.describe(
+      dataclasses.asdict(config) | {
+          'input': _INPUT.value, 'filter': _FILTER.value,
+          'every': _EVERY.value, 'frames': _FRAMES.value},
+      config.training.seed)
+
+
 def main() -> None:
   """Evaluates once."""
   mapping = _CONFIG.value
@@ -91,7 +103,7 @@ def main() -> None:
           if against in codec.filters
           for row in evaluation.bd_rates(found, against)]
   folder = pathlib.Path(_OUTPUT.value)
-  results_lib.write(folder, found, rows, codec.label)
+  results_lib.write(folder, found, rows, codec.label, _run(config))
   figures.write(folder / 'pictures', found)
   _draw_crops(sequences, codec, max(config.data.qps), filters,
               folder / 'pictures')

@@ -1,4 +1,4 @@
-"""Trains LeNet on MNIST with the full batch and compares optimizers.
+"""Trains LeNet on MNIST with large or full batches; compares optimizers.
 
     python scripts/lamb/train_mnist.py \
         --config=configs/lamb/mnist_full_batch.py --output_dir=runs/mnist \
@@ -23,6 +23,7 @@ sys.path.append(str(pathlib.Path(__file__).parents[1] / 'shared'))
 
 from absl import flags
 import command_line
+import run_record
 
 from lamb.full_batch import idx_files
 from lamb.full_batch import lenet
@@ -37,6 +38,14 @@ _OUTPUT_DIR = flags.DEFINE_string(
     'output_dir', None, 'Folder for checkpoints and results.', required=True)
 
 
+def _run(config, name):
+  shared = {key: value for key, value in config.to_dict().items()
+            if key not in ('optimizers', 'save_every')
+            and not isinstance(value, dict)}
+  return run_record.describe(
+      shared | {'optimizer': name, **config[name].to_dict()}, config.seed)
+
+
 def main() -> None:
   """Trains with each optimizer of the configuration in turn."""
   config = _CONFIG.value
@@ -47,7 +56,8 @@ def main() -> None:
   job = training.FullBatchJob(
       steps=config.steps, slice_size=config.slice_size,
       dropout=config.dropout, seed=config.seed,
-      evaluate_every=config.evaluate_every)
+      evaluate_every=config.evaluate_every,
+      batch_size=config.batch_size or None, save_every=config.save_every)
   output = pathlib.Path(_OUTPUT_DIR.value)
   for name in config.optimizers:
     print(f'== {name}', flush=True)
@@ -64,7 +74,8 @@ def main() -> None:
                     activation_dtype=config.activation_dtype),
         optimizer, train_digits, test_digits, job, str(folder),
         report=functools.partial(print, flush=True))
-    results.write(folder, name, settings.to_dict(), history)
+    results.write(folder, name, settings.to_dict(), history,
+                  _run(config, name))
   print(results.table(output))
 
 

@@ -22,10 +22,13 @@ import sys
 # the packages of the same names.
 sys.path.append(str(pathlib.Path(__file__).parents[1] / 'shared'))
 
+import dataclasses
+
 from absl import flags
 import command_line
 import item_progress
 import prediction_files
+import run_record
 import tensorflow as tf
 import tqdm
 
@@ -96,7 +99,7 @@ def _evaluate(job: training.Job) -> None:
                                 item_progress.ItemProgress('case'))
   path = evaluation.write_scores(
       evaluation.folder(job.model_dir, _SPLIT.value), summary,
-      checkpoints.step_of(checkpoint))
+      checkpoints.step_of(checkpoint), job.run)
   print(metrics.format_table(summary))
   print(f'Written to {path}')
 
@@ -129,10 +132,12 @@ def main() -> None:
   """Runs one mode."""
   tf.compat.v1.logging.set_verbosity(tf.compat.v1.logging.ERROR)
   _check_flags()
+  config = config_lib.from_mapping(_CONFIG.value)
   job = training.Job(
-      config_lib.from_mapping(_CONFIG.value), _MODEL_DIR.value,
+      config, _MODEL_DIR.value,
       master=_MASTER.value, factories={**optimizers.BUILT_IN, 'lamb': _lamb},
-      report=_report)
+      report=_report, run=run_record.describe(
+          dataclasses.asdict(config), config.training.seed))
   if _MODE.value == 'predict':
     _predict(job)
   elif _MODE.value == 'eval':
