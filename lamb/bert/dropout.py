@@ -10,8 +10,10 @@ import math
 
 import tensorflow as tf
 
-# One block of Philox gives so many float32.
-_BLOCK = 4
+# One block of Philox is four words of 32 bits, and an element takes 16 bits: a
+# share is rounded to a multiple of 2^-16, and half of the words are saved.
+_BLOCK = 8
+_LEVELS = 1 << 16
 _PHILOX = 1
 
 
@@ -46,12 +48,15 @@ class Dropout:
     counter = tf.stack([self._first * blocks,
                         tf.constant(self._places, tf.uint64)])
     self._places += 1
-    uniform = tf.raw_ops.StatelessRandomUniformV2(
-        shape=[batch, blocks * _BLOCK], key=self._key, counter=counter,
-        alg=_PHILOX, dtype=tf.float32)
-    uniform = tf.reshape(uniform[:, :size], tensor.shape)
-    return tensor * tf.where(uniform >= share, tf.constant(
-        1 / (1 - share), tensor.dtype), tf.constant(0, tensor.dtype))
+    words = tf.raw_ops.StatelessRandomUniformFullIntV2(
+        shape=[batch, blocks * _BLOCK // 2], key=self._key, counter=counter,
+        alg=_PHILOX, dtype=tf.uint32)
+    bits = tf.reshape(tf.bitcast(words, tf.uint16), [batch, blocks * _BLOCK])
+    dropped = round(share * _LEVELS)
+    kept = tf.reshape(bits[:, :size], tensor.shape) >= tf.constant(
+        dropped, tf.uint16)
+    scale = _LEVELS / (_LEVELS - dropped)
+    return tensor * (tf.cast(kept, tensor.dtype) * scale)
 
 
 def none(tensor: tf.Tensor, share: float) -> tf.Tensor:

@@ -13,6 +13,7 @@ Features, with L tokens and P masked positions:
 """
 
 from collections.abc import Mapping
+import functools
 
 import numpy as np
 
@@ -52,12 +53,18 @@ def _feature(name, values):
 
 def _field(tag, content):
   """Returns a length-delimited field."""
-  length, size = len(content), bytearray()
+  return _header(tag, len(content)) + content
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def _header(tag, length):
+  """Returns tag and length, a varint; the same few come again and again."""
+  size = bytearray([tag])
   while length > 127:
     size.append(length & 127 | 128)
     length >>= 7
   size.append(length)
-  return b'%c%b%b' % (tag, bytes(size), content)
+  return bytes(size)
 
 
 def _varints(values):

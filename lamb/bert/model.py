@@ -141,12 +141,12 @@ def pool(weights: Weights, sequence: tf.Tensor) -> tf.Tensor:
   return tf.tanh(_dense(weights, 'bert/pooler/dense', sequence[:, 0]))
 
 
-def masked_lm_logits(weights: Weights, config: config_lib.BertConfig,
+def masked_lm_hidden(weights: Weights, config: config_lib.BertConfig,
                      sequence: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
-  """Predicts the masked tokens.
+  """Returns the masked positions as the vocabulary's layer takes them.
 
-  Only the masked positions reach the vocabulary, which is the most expensive
-  product of a small network.
+  Only they reach the vocabulary, which is the most expensive product of a
+  small network.
 
   Args:
     weights: By name.
@@ -155,7 +155,8 @@ def masked_lm_logits(weights: Weights, config: config_lib.BertConfig,
     positions: int32 [B, P].
 
   Returns:
-    Logits, float [B P, V].
+    float [B P, H]; logits are its product with the word embeddings, plus
+    `cls/predictions/output_bias`.
   """
   batch, length, width = sequence.shape.as_list()
   offsets = tf.range(batch, dtype=tf.int32)[:, None] * length
@@ -163,9 +164,7 @@ def masked_lm_logits(weights: Weights, config: config_lib.BertConfig,
                      tf.reshape(positions + offsets, [-1]))
   transform = 'cls/predictions/transform'
   hidden = _activate(config, _dense(weights, f'{transform}/dense', picked))
-  hidden = _layer_norm(weights, transform, hidden)
-  return tf.nn.bias_add(tf.matmul(hidden, weights[WORDS], transpose_b=True),
-                        weights['cls/predictions/output_bias'])
+  return _layer_norm(weights, transform, hidden)
 
 
 def next_sentence_logits(weights: Weights, pooled: tf.Tensor) -> tf.Tensor:

@@ -182,10 +182,11 @@ def train(job: Job) -> dict[str, float]:
   files = input_pipeline.files_of(job.input_files, shapes)
   start = _prepare_folder(job)
   begins = stages_lib.starts(job.stages)
-  for number, end in enumerate(begins[1:]):
+  for number, (stage, begin, end) in enumerate(
+      zip(job.stages, begins, begins[1:])):
     if start < end:
-      job.report(f'Stage {job.stages[number]}: steps {max(start, begins[number])}'
-                 f' to {end} of {job.total_steps}')
+      job.report(f'Stage {stage}: steps {max(start, begin)} to {end} of '
+                 f'{job.total_steps}')
       _train_stage(job, number, files[number])
   rows = loss_log.read(job.model_dir)
   return {'global_step': job.total_steps, **(rows[-1] if rows else {})}

@@ -51,19 +51,58 @@ def outcome(weights: model.Weights, config: config_lib.BertConfig,
     dropout: Takes a tensor and a share.
   """
   sequence = model.encode(weights, config, features, dropout)
-  tokens = model.masked_lm_logits(
+  hidden = model.masked_lm_hidden(
       weights, config, sequence, features['masked_lm_positions'])
   sentences = model.next_sentence_logits(
       weights, model.pool(weights, sequence))
   ids = tf.reshape(features['masked_lm_ids'], [-1])
   labels = tf.reshape(features[examples.LABELS], [-1])
-  return Outcome(*_score(tokens, ids), *_score(sentences, labels))
+  return Outcome(
+      *_score_tokens(hidden, weights[model.WORDS],
+                     weights['cls/predictions/output_bias'], ids),
+      tf.nn.sparse_softmax_cross_entropy_with_logits(labels, sentences),
+      _correct(sentences, labels))
 
 
-def _score(logits, labels):
-  nll = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-  guesses = tf.argmax(logits, -1, labels.dtype)
-  return nll, tf.cast(tf.equal(guesses, labels), tf.float32)
+def _correct(logits, labels):
+  return tf.cast(
+      tf.equal(tf.argmax(logits, -1, labels.dtype), labels), tf.float32)
+
+
+@tf.custom_gradient
+def _score_tokens(hidden, words, bias, ids):
+  """Returns nll [N] of the ids, and whether each is the likeliest token.
+
+  The logits [N, V] are by far the largest tensor of a small network, and
+  TensorFlow's fused cross-entropy takes longer over them than the products.
+  Here one softmax p serves value and gradient: with j the likeliest token,
+  `nll = logit_j - log(p_j) - logit_id`; the gradient to the logits is p less
+  one at the id, and both parts go through the products by themselves. Each
+  row's factor goes to the small side of a product, and the bias is one more
+  column of the embeddings.
+
+  Args:
+    hidden: float [N, H].
+    words: float [V, H].
+    bias: float [V].
+    ids: int32 [N].
+  """
+  logits = tf.nn.bias_add(tf.matmul(hidden, words, transpose_b=True), bias)
+  shares = tf.nn.softmax(logits)
+  own_words = tf.gather(words, ids)
+  own_logits = tf.reduce_sum(hidden * own_words, 1) + tf.gather(bias, ids)
+  nll = (tf.reduce_max(logits, 1) - tf.math.log(tf.reduce_max(shares, 1))
+         - own_logits)
+
+  def gradient(factor, unused_correct):
+    factor = factor[:, None]
+    scaled = tf.concat([hidden * factor, factor], 1)
+    table = tf.matmul(shares, scaled, transpose_a=True)
+    table -= tf.math.unsorted_segment_sum(scaled, ids, words.shape[0])
+    return ((tf.matmul(shares, words) - own_words) * factor, table[:, :-1],
+            table[:, -1], None)
+
+  return (nll, _correct(logits, ids)), gradient
 
 
 def divisors(features: Mapping[str, tf.Tensor], batch: int,

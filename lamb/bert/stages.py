@@ -93,8 +93,9 @@ def parse(text: str) -> list[tuple[int, int, int]]:
   return found
 
 
-def tuned(sizes: Sequence[tuple[int, int, int]], learning_rates: Sequence[float],
-          warmup_steps: Sequence[int], **options: Any) -> tuple[Stage, ...]:
+def tuned(sizes: Sequence[tuple[int, int, int]],
+          learning_rates: Sequence[float], warmup_steps: Sequence[int],
+          **options: Any) -> tuple[Stage, ...]:
   """Makes stages of given learning rates.
 
   Args:
