@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from lamb import atomic_file
+from lamb.bert import checkpoints
 from lamb.bert import config as config_lib
 from lamb.bert import flops
 from lamb.bert import input_pipeline
@@ -94,8 +95,8 @@ def run_once(laboratory: Laboratory, run: scaling_study.Run
 
   Returns:
     What its metrics.json holds: `scaling_study.METRICS` (each the word
-    "diverges" if the loss became NaN), the settings, `flop`, `seconds` and the
-    `curve` of the masked-LM loss.
+    "diverges" if the loss became NaN), the settings, `flop`, `seconds` (None
+    if it was stopped in between) and the `curve` of the masked-LM loss.
   """
   folder = laboratory.folder / run.name
   path = folder / METRICS_FILE
@@ -103,6 +104,7 @@ def run_once(laboratory: Laboratory, run: scaling_study.Run
     return json.loads(path.read_text(encoding='utf-8'))
   laboratory.report(f'== {run.name}: ' + ', '.join(map(str, run.stages)))
   job = _job(laboratory, run, folder)
+  resumed = checkpoints.latest(str(folder)) is not None
   started = time.monotonic()
   try:
     pretraining.train(job)
@@ -119,7 +121,8 @@ def run_once(laboratory: Laboratory, run: scaling_study.Run
       **{name: found[name] for name in scaling_study.METRICS}, **settings,
       scaling_study.FINAL_LOSS: final, 'examples': run.examples,
       'flop': _flop(laboratory.config, run),
-      'seconds': time.monotonic() - started, 'curve': _curve(run, folder),
+      'seconds': None if resumed else time.monotonic() - started,
+      'curve': _curve(run, folder),
       'run': laboratory.describe(settings, job.seed)}
   atomic_file.write_json(path, result)
   return result

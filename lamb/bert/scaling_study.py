@@ -200,7 +200,8 @@ def summarize(study: Study, results: Mapping[str, Mapping[str, Any]]
   Returns:
     `lost_points` by optimizer: masked-LM accuracy at the smallest batch less
     that at the largest, in points of percent, or `diverges`; `flop` and
-    `hours` of all runs; `verdict`, a sentence.
+    `hours` of all runs (None if one was stopped in between); `verdict`, a
+    sentence.
   """
   smallest, largest = study.batches[0], study.batches[-1]
   accuracy = lambda name, batch: results[run_name(name, batch)][ACCURACY]
@@ -212,7 +213,11 @@ def summarize(study: Study, results: Mapping[str, Mapping[str, Any]]
   return {
       'lost_points': lost, 'verdict': _verdict(study, accuracy, lost),
       'flop': sum(result['flop'] for result in results.values()),
-      'hours': sum(result['seconds'] for result in results.values()) / 3600}
+      'hours': _hours([result['seconds'] for result in results.values()])}
+
+
+def _hours(seconds):
+  return None if None in seconds else sum(seconds) / 3600
 
 
 def _verdict(study, accuracy, lost):

@@ -44,6 +44,7 @@ from cnn_loopfilter import config as config_lib
 from cnn_loopfilter import errors
 from cnn_loopfilter import float_filter
 from cnn_loopfilter import records
+from cnn_loopfilter import training
 from cnn_loopfilter.codec import cached
 
 _CONFIG = command_line.define_config(config_lib.Config)
@@ -59,6 +60,8 @@ _INPUT = flags.DEFINE_string(
     'input', '', 'Pictures or videos for BD-rates; see prepare_frames.py.')
 _EVERY = flags.DEFINE_integer(
     'every', 1, 'Takes every so many of them.', lower_bound=1)
+_DRY_RUN = flags.DEFINE_boolean(
+    'dry_run', False, 'Build the fine-tuning step, read no data.')
 _CACHE = flags.DEFINE_string('cache', '', 'Folder that keeps codings.')
 flags.mark_flags_as_required(['filter', 'data_dir', 'eval_dir', 'output_dir'])
 
@@ -122,6 +125,11 @@ def main() -> None:
     raise errors.InputError(
         f'--controls={",".join(_CONTROLS.value)}: expected some of '
         f'{", ".join(compression_job.CONTROLS)}')
+  if _DRY_RUN.value:
+    config = config_lib.from_mapping(_CONFIG.value)
+    training.dry_run(config, optimizer_factories.FACTORIES)
+    print(f'{config.training.steps} steps of fine-tuning; no data was read')
+    return
   study = _study()
   try:
     variants = _variants(study)

@@ -53,6 +53,8 @@ _CACHE = flags.DEFINE_string(
     'cache', '', 'Folder that keeps codings for the next evaluation.')
 _EVERY = flags.DEFINE_integer(
     'every', 1, 'Takes every so many of the sequences.', lower_bound=1)
+_DRY_RUN = flags.DEFINE_boolean(
+    'dry_run', False, 'Check config and codec, read no data.')
 _FRAMES = flags.DEFINE_integer(
     'frames', None, 'At most so many frames of a sequence.', lower_bound=1)
 flags.mark_flags_as_required(['input', 'output'])
@@ -92,6 +94,10 @@ def main() -> None:
     raise errors.InputError(f'--qps: got {config.data.qps}, expected four or '
                             'more for a BD-rate')
   codec = codec_lib.from_config(config.codec)
+  if _DRY_RUN.value:
+    print(f'{codec.label} at QP {", ".join(map(str, config.data.qps))}; no '
+          'data was read')
+    return
   if _CACHE.value:
     codec = cached.Cached(codec, _CACHE.value)
   sequences = frame_sources.open_input(_INPUT.value)[::_EVERY.value]

@@ -134,7 +134,7 @@ def main() -> None:
     raise errors.InputError(
         'stopped; the same command goes on from there.') from None
   print(f'{summary["verdict"]}; {summary["flop"]:.3g} floating-point '
-        f'operations in {summary["hours"]:.1f} hours')
+        'operations')
 
 
 if __name__ == '__main__':

@@ -39,6 +39,8 @@ _ADAMW = {0.05: ('diverges',) * 3, 0.10: ('86.034', '88.540', 'diverges'),
           0.20: ('85.231', '88.110', '85.653')}
 _ADAMW_RATES = ('1e-4', '2e-4', '3e-4')
 _ADAMW_BATCH, _ADAMW_STEPS = 16384, 31250
+_MIXED_TPUS = 1024
+_FOR_LAMB = 'the paper\'s for LAMB at this batch'
 # Read off the figure: mean loss of the first stage.
 _LOSS_64K = {200: '7.6', 600: '6.3', 1000: '3.8', 1400: '2.65', 2000: '2.2',
              3000: '1.7', 5000: '1.6', 7037: '1.33871'}
@@ -61,15 +63,18 @@ def _squad(folder: str) -> tuple[str, ...]:
           '--learning_rate=3e-5', '--num_train_epochs=2.0')
 
 
-def _pretrain(optimizer: str, folder: str, *options: str) -> tuple[str, ...]:
+def _pretrain(optimizer: str, folder: str, tpus: int, *options: str
+              ) -> tuple[str, ...]:
+  """Returns the command that pre-trains on so many TPUs of two cores."""
   return (_PRETRAIN, _NETWORK, '--input_file=RECORDS', f'--output_dir={folder}',
           '--do_train', f'--optimizer={optimizer}', '--use_tpu',
-          '--tpu_name=TPU', *options)
+          '--tpu_name=TPU', f'--num_tpu_cores={2 * tpus}', *options)
 
 
-def _job(optimizer: str, batch: int, resources: str, time: str
+def _job(optimizer: str, batch: int, of: str, time: str
          ) -> table_types.PaperJob:
   """Returns the job of one batch, by the untuned recipe."""
+  tpus = _LAMB[batch][2]
   recipe = schedules.bert_recipe(batch)
   first, second, stages = _stages(batch, recipe.total_steps)
   warmups = min(recipe.warmup_steps, first // 5), min(
@@ -77,9 +82,13 @@ def _job(optimizer: str, batch: int, resources: str, time: str
   folder = f'MODELS/{optimizer}_{batch}'
   return table_types.PaperJob(
       f'{optimizer.upper()}, batch {batch}',
-      (_pretrain(optimizer, folder, '--recipe=untuned', stages,
+      (_pretrain(optimizer, folder, tpus, '--recipe=untuned', stages,
                  f'--num_warmup_steps={warmups[0]},{warmups[1]}'),
-       _squad(folder)), resources, time)
+       _squad(folder)), _resources(tpus, of), time)
+
+
+def _resources(tpus: int, of: str) -> str:
+  return f'{tpus} TPUs ({of}), taken for v3 chips of two cores each'
 
 
 def _paper(text: str, where: str) -> table_types.Published:
@@ -97,9 +106,8 @@ def f1_by_batch() -> table_types.Table:
                               _paper('90.584', 'v5')))
   rows += [table_types.Row(f'{names[batch]}, version 1', _paper(v1, 'v1'))
            for batch, (v1, _, _, _) in _LAMB.items()]
-  jobs = [_job('lamb', batch, f'{tpus} TPUs (the paper\'s)',
-               f'{time} (the paper\'s)')
-          for batch, (_, _, tpus, time) in _LAMB.items()]
+  jobs = [_job('lamb', batch, 'the paper\'s', f'{time} (the paper\'s)')
+          for batch, (_, _, _, time) in _LAMB.items()]
   return table_types.Table(
       'bert_f1', 'BERT-Large pre-trained by LAMB, untuned, by batch',
       _PREDICTIONS, tuple(rows), (*jobs, _mixed()),
@@ -112,14 +120,14 @@ def _mixed() -> table_types.PaperJob:
       for each in schedules.mixed_batch_recipe())
   return table_types.PaperJob(
       'LAMB, batch 65536/32768, 8599 steps',
-      (_pretrain('lamb', 'MODELS/lamb_mixed', '--recipe=untuned',
+      (_pretrain('lamb', 'MODELS/lamb_mixed', _MIXED_TPUS, '--recipe=untuned',
                  f'--stages={stages}'), _squad('MODELS/lamb_mixed')),
-      '1024 TPUs (the paper\'s)', '76.19 min (the paper\'s)')
+      _resources(_MIXED_TPUS, 'the paper\'s'), '76.19 min (the paper\'s)')
 
 
 def adamw_grid() -> table_types.Table:
   """AdamW at batch 16K, for three warmups and three learning rates."""
-  rows, jobs = [], []
+  rows, jobs, tpus = [], [], _LAMB[_ADAMW_BATCH][2]
   first, second, stages = _stages(_ADAMW_BATCH, _ADAMW_STEPS)
   for warmup, figures in _ADAMW.items():
     for rate, text in zip(_ADAMW_RATES, figures):
@@ -128,10 +136,10 @@ def adamw_grid() -> table_types.Table:
       rows.append(table_types.Row(name, _paper(text, 'v5')))
       jobs.append(table_types.PaperJob(
           name,
-          (_pretrain('adamw', folder, stages, f'--learning_rate={rate}',
+          (_pretrain('adamw', folder, tpus, stages, f'--learning_rate={rate}',
                      f'--num_warmup_steps={round(warmup * first)},'
                      f'{round(warmup * second)}'), _squad(folder)),
-          '512 TPUs (the paper\'s for LAMB at this batch)'))
+          _resources(tpus, _FOR_LAMB)))
   return table_types.Table(
       'bert_adamw_grid', 'BERT-Large by AdamW at batch 16384, 31250 steps',
       _PREDICTIONS, tuple(rows), tuple(jobs),
@@ -146,8 +154,7 @@ def lars_against_lamb() -> table_types.Table:
     rows += [table_types.Row(f'LARS, batch {batch}', _paper(text, 'v5')),
              table_types.Row(f'LAMB, batch {batch}',
                              _paper(_LAMB[batch][1], 'v5'))]
-  jobs = [_job('lars', batch, f'{_LAMB[batch][2]} TPUs (the paper\'s for LAMB '
-               'at this batch)', 'not known') for batch in _LARS]
+  jobs = [_job('lars', batch, _FOR_LAMB, 'not known') for batch in _LARS]
   return table_types.Table(
       'bert_lars', 'BERT-Large by LARS and by LAMB', _PREDICTIONS,
       tuple(rows), tuple(jobs),

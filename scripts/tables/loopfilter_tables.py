@@ -8,12 +8,17 @@ _COMPONENTS = ('Y', 'U', 'V')
 _SAVED = ('-3.14', '-5.21', '-6.28')
 _JEM = 'arXiv:1805.06121, JEM 7.0, all intra, JVET sequences'
 _SHIPPED = 'cnn_loopfilter/pretrained/filter_64'
+_OTHERS = ('Ours is the shipped integer filter: another codec and other '
+           'pictures than the paper\'s.')
+_UNVERIFIED = ('The QPs 22, 27, 32, 37 and patches of 35x35 of the paper\'s '
+               'training, which paper.py has: (unverified).')
 _PICTURES = 'x265 by PyAV, all intra, QP 22 27 32 37, the given pictures'
 
 
 def _paper_jobs() -> tuple[table_types.PaperJob, ...]:
   train = (f'{_FILTERS}/train.py', _PAPER_CONFIG, '--mode=train_and_eval',
-           '--data_dir=PATCHES', '--eval_dir=HELD_OUT', '--model_dir=MODELS/cnn')
+           '--data_dir=PATCHES', '--eval_dir=HELD_OUT',
+           '--model_dir=MODELS/cnn')
   compress = (f'{_FILTERS}/compress.py',
               '--config=configs/cnn_loopfilter/compress_64.py',
               '--filter=MODELS/cnn', '--data_dir=PATCHES',
@@ -52,10 +57,8 @@ def bd_rate() -> table_types.Table:
                  '--config=configs/cnn_loopfilter/prepare.py',
                  '--input={pictures}', f'--filter=CNN={_SHIPPED}',
                  '--output={runs}/loopfilter_bd_rate',
-                 '--cache={runs}/loopfilter_bd_rate/codings'),
-          'not known; minutes for each picture\'s four QPs are a few seconds'),
-       ), notes=('Ours is the shipped integer filter: another codec and other '
-                 'pictures than the paper\'s.',))
+                 '--cache={runs}/loopfilter_bd_rate/codings')),),
+      notes=(_OTHERS, _UNVERIFIED))
 
 
 def compression() -> table_types.Table:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 import dataclasses
 import json
+import math
 import pathlib
 import re
 from typing import Any
@@ -56,21 +57,33 @@ def read(runs: pathlib.Path, reading: table_types.Reading | None
     None where the file, the number in it, or the record of the run that wrote
     it is missing: a number that nobody can trace is no measurement.
   """
-  path = reading and find(runs, reading.file)
-  if path is None:
+  content = read_content(runs, reading.file) if reading else {}
+  value = _walk(content, reading.path) if content else None
+  if value is None:
     return None
-  try:
-    content = json.loads(path.read_text(encoding='utf-8'))
-  except ValueError:
-    return None
-  run = content.get('run', {}) if isinstance(content, dict) else {}
-  value = _walk(content, reading.path)
-  if value is None or any(key not in run for key in RUN_KEYS):
-    return None
+  path, run = find(runs, reading.file), content['run']
   if isinstance(value, str):
-    return Measured(float('nan'), value, path, run)
+    return Measured(math.nan, value, path, run)
   value *= reading.scale
   return Measured(value, format(value, reading.form), path, run)
+
+
+def read_content(runs: pathlib.Path, name: str) -> Mapping[str, Any]:
+  """Returns what a metrics file holds, {} if it is missing or not traceable.
+
+  Args:
+    runs: folder of runs.
+    name: as for `find`.
+  """
+  path = find(runs, name)
+  try:
+    content = json.loads(path.read_text(encoding='utf-8')) if path else {}
+  except ValueError:
+    return {}
+  run = content.get('run') if isinstance(content, dict) else None
+  if not isinstance(run, dict) or any(key not in run for key in RUN_KEYS):
+    return {}
+  return content
 
 
 def _walk(content, steps):

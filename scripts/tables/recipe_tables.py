@@ -1,4 +1,4 @@
-"""The untuned recipes of arXiv:1904.00962: learning rate and warmup by batch."""
+"""The untuned recipes of arXiv:1904.00962: learning rate and warmup."""
 
 import table_types
 
@@ -12,8 +12,8 @@ _BERT = {
 }
 _NAMES = {'learning_rate': 'learning rate', 'warmup_ratio': 'warmup ratio',
           'total_steps': 'steps', 'warmup_steps': 'warmup steps'}
-_FORMS = {'learning_rate': '.4g', 'warmup_ratio': '.6g', 'total_steps': 'd',
-          'warmup_steps': 'd'}
+_FORMS = {'learning_rate': '.4g', 'warmup_ratio': '.6g', 'total_steps': '.0f',
+          'warmup_steps': '.0f'}
 _FILE = 'recipes/recipes.json'
 _PAPER = 'arXiv:1904.00962v5'
 

@@ -8,6 +8,7 @@ import sys
 
 import metrics_files
 import table_types
+
 from mtf_unet import errors
 
 _ROOT = pathlib.Path(__file__).parents[2]

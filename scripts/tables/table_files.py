@@ -5,15 +5,12 @@ import io
 import math
 import pathlib
 
-import matplotlib
-
+import loss_curves
 import metrics_files
+import pictures
 import table_types
+
 from mtf_unet import atomic_file
-
-matplotlib.use('agg')
-
-from matplotlib import pyplot  # isort: skip
 
 _NOT_AVAILABLE = 'not available'
 _UNVERIFIED = '(unverified)'
@@ -85,8 +82,8 @@ def draw(table: table_types.Table,
   """
   shown = [(row, own) for row, own in zip(table.rows, measured)
            if own or row.paper.number is not None]
-  figure, axes = pyplot.subplots(
-      figsize=(8, 1.6 + _INCHES_A_ROW * max(1, len(shown))))
+  figure, axes = pictures.figure(
+      8, 1.6 + _INCHES_A_ROW * max(1, len(shown)))
   for offset, label, values in (
       (-0.2, 'paper', [row.paper.number for row, _ in shown]),
       (0.2, 'ours, small scale', [own.value if own else None
@@ -99,21 +96,12 @@ def draw(table: table_types.Table,
   axes.set_xlabel(table.quantity)
   axes.set_title(table.title, fontsize='medium')
   axes.legend()
-  figure.tight_layout()
-  return png(figure)
-
-
-def png(figure: pyplot.Figure) -> bytes:
-  """Returns a figure as a PNG file, and closes it."""
-  stream = io.BytesIO()
-  figure.savefig(stream, format='png', dpi=120)
-  pyplot.close(figure)
-  return stream.getvalue()
+  return pictures.png(figure)
 
 
 def write(table: table_types.Table, runs: pathlib.Path,
           results: pathlib.Path) -> pathlib.Path:
-  """Writes results/NAME.md, .csv and .png.
+  """Writes results/NAME.md, .csv and .png, and NAME_loss.png of its curves.
 
   Args:
     table: what to write.
@@ -124,11 +112,13 @@ def write(table: table_types.Table, runs: pathlib.Path,
     The Markdown file.
   """
   measured = measure(table, runs)
-  for suffix, content in (
-      ('csv', to_csv(table, measured).encode('utf-8')),
-      ('png', draw(table, measured)),
-      ('md', markdown(table, measured).encode('utf-8'))):
-    path = results / f'{table.name}.{suffix}'
-    with atomic_file.replacing(path) as stream:
+  files = {'.csv': to_csv(table, measured).encode('utf-8'),
+           '.png': draw(table, measured),
+           '.md': markdown(table, measured).encode('utf-8')}
+  curves = loss_curves.read(table, runs)
+  if curves:
+    files['_loss.png'] = loss_curves.draw(curves)
+  for suffix, content in files.items():
+    with atomic_file.replacing(results / (table.name + suffix)) as stream:
       stream.write(content)
-  return path
+  return results / f'{table.name}.md'

@@ -121,7 +121,8 @@ class Table:
     paper_jobs: at the paper's scale.
     small_jobs: here, in this order.
     notes: said below the table.
-    curves: metrics files with curves to draw, see `pictures`.
+    curves: (title, metrics file) of runs whose loss is drawn, see
+      `loss_curves`.
   """
   name: str
   title: str
@@ -130,3 +131,4 @@ class Table:
   paper_jobs: tuple[PaperJob, ...] = ()
   small_jobs: tuple[SmallJob, ...] = ()
   notes: tuple[str, ...] = ()
+  curves: tuple[tuple[str, str], ...] = ()

@@ -110,6 +110,7 @@ def dice() -> table_types.Table:
            for name, path in keys.items()]
   config = '--config=configs/mtf_unet/hippocampus.py'
   data = f'{{runs}}/{folder}/data'
+  model = f'--model_dir={{runs}}/{folder}/model'
   return table_types.Table(
       'unet_dice', 'UNet: Dice', 'Dice, 0 to 1', tuple(rows), _train_jobs(),
       (table_types.SmallJob(
@@ -117,10 +118,12 @@ def dice() -> table_types.Table:
           ('scripts/mtf_unet/prepare_volumes.py', config,
            '--input={hippocampus}', f'--data_dir={data}'), 'a minute'),
        table_types.SmallJob(
-           scores, (_TRAIN, config, '--mode=train', f'--data_dir={data}',
-                    f'--model_dir={{runs}}/{folder}/model'),
+           f'{folder}/model/model.ckpt-4000.index',
+           (_TRAIN, config, '--mode=train', f'--data_dir={data}', model),
            '43 minutes on two cores (docs/unet.md)'),
-       ), notes=('There is no LiTS here.',))
+       table_types.SmallJob(
+           scores, (_TRAIN, config, '--mode=eval', f'--data_dir={data}', model),
+           'minutes')), notes=('There is no LiTS here.',))
 
 
 def overhead() -> table_types.Table:
