@@ -4,6 +4,7 @@ The weights here have google-research/bert's names, so its checkpoints load as
 they are, and a training's own load there.
 """
 
+from collections.abc import Callable
 from collections.abc import Mapping
 import contextlib
 import os
@@ -100,6 +101,25 @@ def shared_weights(checkpoint: str, shapes: Mapping[str, tuple[int, ...]]
           f'{checkpoint}: {name} is {list(stored[name])} there and '
           f'{list(shapes[name])} here; expected a checkpoint of this size.')
   return found
+
+
+def starter(checkpoint: str, shapes: Mapping[str, tuple[int, ...]],
+            report: Callable[[str], None]
+            ) -> Callable[[], tf.compat.v1.train.Scaffold]:
+  """Returns a scaffold_fn that takes the weights a checkpoint holds.
+
+  Args:
+    checkpoint: Path prefix.
+    shapes: Of the network's weights, by name.
+    report: Receives one line for the user.
+  """
+  def scaffold_fn():
+    found = shared_weights(checkpoint, shapes)
+    tf.compat.v1.train.init_from_checkpoint(
+        checkpoint, {name: name for name in found})
+    report(f'Starting {len(found)} of {len(shapes)} weights from {checkpoint}')
+    return tf.compat.v1.train.Scaffold()
+  return scaffold_fn
 
 
 def save_weights(session: tf.compat.v1.Session,

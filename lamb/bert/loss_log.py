@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import math
 import os
 import pathlib
 from typing import Any
@@ -19,8 +20,9 @@ def read(model_dir: str | os.PathLike) -> list[dict[str, float]]:
   """Reads the log.
 
   Returns:
-    One dict of `COLUMNS` for each step, in order; without a log, nothing. A
-    last line that a kill has cut short is left out.
+    One dict of `COLUMNS` for each step, in order, with NaN for what a job
+    does not log; without a log, nothing. A last line that a kill has cut short
+    is left out.
   """
   path = pathlib.Path(model_dir) / FILE
   if not path.exists():
@@ -42,7 +44,8 @@ def cut(model_dir: str | os.PathLike, step: int) -> None:
 
 
 def _values(row):
-  return [int(row['step']), *(repr(row[name]) for name in COLUMNS[1:])]
+  return [int(row['step']),
+          *(repr(row.get(name, math.nan)) for name in COLUMNS[1:])]
 
 
 def _lines(rows):

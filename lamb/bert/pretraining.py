@@ -9,7 +9,6 @@ is killed at any moment continues the same curve from its last checkpoint.
 from collections.abc import Callable
 import dataclasses
 import os
-from typing import Any
 
 import tensorflow as tf
 
@@ -20,6 +19,7 @@ from lamb.bert import config as config_lib
 from lamb.bert import flops
 from lamb.bert import input_pipeline
 from lamb.bert import loss_log
+from lamb.bert import machine as machine_lib
 from lamb.bert import model
 from lamb.bert import optimizers
 from lamb.bert import pretraining_graph
@@ -29,74 +29,6 @@ from lamb.bert import stages as stages_lib
 
 JOB_FILE = 'job.json'
 METRICS_FILE = 'eval_metrics.json'
-
-
-class DivergedError(errors.InputError):
-  """Reports that the loss became NaN."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Machine:
-  """Where a job runs.
-
-  Attributes:
-    replicas: Data-parallel replicas in this process, each on a device.
-    devices: Of the replicas; empty for `/cpu:0`, `/cpu:1`, ...
-    master: TensorFlow server to run on, '' for this process.
-    use_tpu: Whether to run on TPU cores (built to the API's rules, never run
-      on one).
-    cluster: Resolver of that TPU; None for this machine.
-    tpu_cores: Of that TPU; they are the replicas.
-    iterations_per_loop: Steps that a TPU makes by itself.
-  """
-
-  replicas: int = 1
-  devices: tuple[str, ...] = ()
-  master: str = ''
-  use_tpu: bool = False
-  cluster: Any = None
-  tpu_cores: int = 8
-  iterations_per_loop: int = 1000
-
-  def __post_init__(self):
-    for name in ('replicas', 'tpu_cores', 'iterations_per_loop'):
-      if getattr(self, name) < 1:
-        raise errors.InputError(
-            f'{name}: got {getattr(self, name)!r}, expected a whole number '
-            'from 1.')
-    if self.devices and len(self.devices) != self.replicas:
-      raise errors.InputError(
-          f'devices: got {len(self.devices)}, expected one for each of '
-          f'{self.replicas} replicas.')
-
-  @property
-  def shards(self) -> int:
-    """Parts into which a batch is divided."""
-    return self.tpu_cores if self.use_tpu else self.replicas
-
-  def replica_devices(self) -> tuple[str, ...]:
-    """Devices of the replicas in one graph."""
-    if self.use_tpu or self.replicas == 1:
-      return self.devices or ('',)
-    return self.devices or tuple(
-        f'/cpu:{number}' for number in range(self.replicas))
-
-  def run_config(self, model_dir: str, seed: int, save_steps: int,
-                 keep: int) -> tf.compat.v1.estimator.tpu.RunConfig:
-    """Returns the Estimator's configuration."""
-    session = tf.compat.v1.ConfigProto(
-        device_count={'CPU': self.replicas}, allow_soft_placement=True)
-    return tf.compat.v1.estimator.tpu.RunConfig(
-        model_dir=model_dir, cluster=self.cluster, tf_random_seed=seed,
-        master=self.master or None, session_config=session,
-        save_checkpoints_steps=save_steps, keep_checkpoint_max=keep,
-        log_step_count_steps=None,
-        tpu_config=tf.compat.v1.estimator.tpu.TPUConfig(
-            iterations_per_loop=self.iterations_per_loop if self.use_tpu
-            else 1,
-            num_shards=self.tpu_cores if self.use_tpu else None,
-            per_host_input_for_training=(
-                tf.compat.v1.estimator.tpu.InputPipelineConfig.PER_HOST_V2)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,7 +65,7 @@ class Job:
   init_checkpoint: str = ''
   eval_batch_size: int = 8
   max_eval_steps: int | None = None
-  machine: Machine = Machine()
+  machine: machine_lib.Machine = machine_lib.Machine()
   report: Callable[[str], None] = print
 
   def __post_init__(self):
@@ -175,7 +107,7 @@ def train(job: Job) -> dict[str, float]:
     the step alone).
 
   Raises:
-    DivergedError: The loss became NaN.
+    machine.DivergedError: The loss became NaN.
     InputError: Records or checkpoints do not fit, or are damaged.
   """
   shapes = [_shape(stage) for stage in job.stages]
@@ -321,16 +253,8 @@ def _train_stage(job, number, files):
         files, _shape(stage), _share(job, stage.batch_size, params),
         seed=job.seed + number, first_step=start - begins[number])
 
-  try:
+  with machine_lib.mistakes_told(job.model_dir):
     _estimator(job, stage, hooks).train(input_fn, max_steps=begins[number + 1])
-  except tf.estimator.NanLossDuringTrainingError as error:
-    raise DivergedError(
-        f'{job.model_dir}: the loss became NaN; expected a smaller '
-        'learning_rate or more warmup.') from error
-  except tf.errors.ResourceExhaustedError as error:
-    raise errors.InputError(
-        f'stage {stage}: out of memory; expected more accumulate_steps than '
-        f'{job.accumulate_steps}.') from error
 
 
 def _estimator(job, stage, hooks):
@@ -365,31 +289,19 @@ def _model_fn(job, stage, hooks):
     return tf.compat.v1.estimator.tpu.TPUEstimatorSpec(
         mode, loss=graph.loss, train_op=graph.train_op,
         # The log comes before the saver: a checkpoint's steps are all logged.
-        training_hooks=[*hooks(graph), *_saver(job)],
+        training_hooks=[*hooks(graph), machine_lib.saver_hook(
+            job.model_dir, job.save_checkpoints_steps)],
         scaffold_fn=_start(job))
   return model_fn
-
-
-def _saver(job):
-  return [tf.estimator.CheckpointSaverHook(
-      job.model_dir, save_steps=job.save_checkpoints_steps,
-      save_graph_def=False)]
 
 
 def _start(job):
   """Returns a scaffold_fn that takes weights from the initial checkpoint."""
   if not job.init_checkpoint or checkpoints.latest(job.model_dir) is not None:
     return None
-  checkpoint = checkpoints.resolve(job.init_checkpoint)
-
-  def scaffold_fn():
-    found = checkpoints.shared_weights(
-        checkpoint, model.pretraining_shapes(job.config))
-    tf.compat.v1.train.init_from_checkpoint(
-        checkpoint, {name: name for name in found})
-    job.report(f'Starting {len(found)} weights from {checkpoint}')
-    return tf.compat.v1.train.Scaffold()
-  return scaffold_fn
+  return checkpoints.starter(
+      checkpoints.resolve(job.init_checkpoint),
+      model.pretraining_shapes(job.config), job.report)
 
 
 def _placeholders(job, stage, training):

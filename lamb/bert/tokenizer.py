@@ -123,10 +123,38 @@ class Tokenizer:
 
   def words(self, text: str) -> list[str]:
     """Splits text at spaces and around punctuation and Chinese characters."""
+    return self._normalize(text).split()
+
+  def located_words(self, text: str) -> list[tuple[str, list[int]]]:
+    """Splits as `words`, and tells where each character of a word stood.
+
+    Args:
+      text: Any.
+
+    Returns:
+      Each word, and for each of its characters the index in the text.
+    """
+    found, word, places = [], '', []
+    for i, character in enumerate(text):
+      for part in self._normalize(character):
+        if not part.isspace():
+          word, places = word + part, [*places, i]
+        elif word:
+          found.append((word, places))
+          word, places = '', []
+    if word:
+      found.append((word, places))
+    # A sigma at the end of a word has a lower case of its own, which a
+    # character by itself cannot know.
+    return [(word, places)
+            for word, (_, places) in zip(self.words(text), found)]
+
+  def _normalize(self, text):
+    """Cleans text and sets spaces between its words."""
     text = text.translate(self._clean)
     if self.lower_case:
       text = unicodedata.normalize('NFD', text.lower())
-    return text.translate(self._split).split()
+    return text.translate(self._split)
 
   def pieces(self, words: Iterable[str]) -> list[int]:
     """Returns the ids of the pieces of words that `words` has split."""

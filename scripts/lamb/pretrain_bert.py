@@ -34,6 +34,7 @@ from lamb import errors
 from lamb.bert import checkpoints
 from lamb.bert import config as config_lib
 from lamb.bert import input_pipeline
+from lamb.bert import machine
 from lamb.bert import optimizers
 from lamb.bert import pretraining
 from lamb.bert import stages as stages_lib
@@ -141,14 +142,14 @@ def _numbers(name, values, kind):
         f'--{name}={",".join(values)}: expected numbers') from error
 
 
-def _machine() -> pretraining.Machine:
+def _machine() -> machine.Machine:
   cluster = None
   if _USE_TPU.value and not _DRY_RUN.value:
     if not _TPU_NAME.value:
       raise errors.InputError('--use_tpu needs --tpu_name')
     cluster = tf.distribute.cluster_resolver.TPUClusterResolver(
         _TPU_NAME.value, zone=_TPU_ZONE.value, project=_GCP_PROJECT.value)
-  return pretraining.Machine(
+  return machine.Machine(
       replicas=_REPLICAS.value, master=_MASTER.value, use_tpu=_USE_TPU.value,
       cluster=cluster, tpu_cores=_NUM_TPU_CORES.value,
       iterations_per_loop=_ITERATIONS_PER_LOOP.value)
