@@ -30,5 +30,6 @@ def jobs(table: table_types.Table) -> str:
   for job in table.paper_jobs:
     lines += ['', job.name]
     lines += [f'  $ python {" ".join(command)}' for command in job.commands]
-    lines += [f'  resources: {job.resources}', f'  time: {job.time}']
+    lines += [f'  resources: {job.resources}', f'  time: {job.time}',
+              f'  without data: {" ".join(job.dry_run)}']
   return '\n'.join(lines) + '\n'

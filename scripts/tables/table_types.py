@@ -80,11 +80,13 @@ class PaperJob:
       words in capitals stand for the user's own paths.
     resources: what it takes.
     time: how long, if the paper tells, with its source.
+    dry_run: what has every command build its job without data.
   """
   name: str
   commands: tuple[tuple[str, ...], ...]
   resources: str
   time: str = 'not known'
+  dry_run: tuple[str, ...] = ('--dry_run',)
 
 
 @dataclasses.dataclass(frozen=True)
