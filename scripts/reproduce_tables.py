@@ -3,6 +3,7 @@
   python scripts/reproduce_tables.py --list
   python scripts/reproduce_tables.py --table=bert_f1 --scale=paper
   python scripts/reproduce_tables.py --table=unet_resolution --scale=small
+  python scripts/reproduce_tables.py --page=docs/results.md
 
 --scale=paper prints the real jobs: commands, resources, time. --scale=small
 runs what can run here, job by job, and writes RESULTS/TABLE.md, .csv and .png;
@@ -29,12 +30,16 @@ import small_runs
 import table_files
 import table_types
 
+from mtf_unet import atomic_file
 from mtf_unet import errors
 
 _LIST = flags.DEFINE_boolean('list', False, 'Name all tables.')
 _TABLE = flags.DEFINE_list('table', [], 'Tables to reproduce.')
 _SCALE = flags.DEFINE_enum(
     'scale', 'small', ['paper', 'small'], 'What to do; see above.')
+_PAGE = flags.DEFINE_string(
+    'page', '', 'Markdown file to write, of all tables in which something was '
+    'measured.')
 _RUN = flags.DEFINE_boolean(
     'run', True, 'With --scale=small: run what is missing; --norun only '
     'writes the tables.')
@@ -77,9 +82,16 @@ def _small(table: table_types.Table) -> None:
 
 
 def main() -> None:
-  """Lists, prints or runs."""
+  """Lists, prints, runs or writes the page."""
   if _LIST.value:
     print(paper_scale.listing(catalogue.tables().values()))
+    return
+  if _PAGE.value:
+    text = table_files.page(catalogue.tables().values(),
+                            pathlib.Path(_RUNS_DIR.value))
+    with atomic_file.replacing(_PAGE.value) as stream:
+      stream.write(text.encode('utf-8'))
+    print(f'Written to {_PAGE.value}')
     return
   for table in _chosen():
     if _SCALE.value == 'paper':

@@ -20,6 +20,7 @@ from lamb.bert import config as config_lib
 from lamb.bert import flops
 from lamb.bert import input_pipeline
 from lamb.bert import loss_log
+from lamb.bert import machine
 from lamb.bert import optimizers
 from lamb.bert import pretraining
 from lamb.bert import scaling_study
@@ -110,7 +111,7 @@ def run_once(laboratory: Laboratory, run: scaling_study.Run
     pretraining.train(job)
     found = pretraining.evaluate(job, laboratory.eval_files, stage=0)
     final = _final_loss(loss_log.read(folder))
-  except pretraining.DivergedError as error:
+  except machine.DivergedError as error:
     laboratory.report(str(error))
     found = dict.fromkeys(scaling_study.METRICS, scaling_study.DIVERGES)
     final = scaling_study.DIVERGES

@@ -9,11 +9,10 @@ def listing(tables: Iterable[table_types.Table]) -> str:
   """Returns a line for each table: what it holds and what it needs."""
   lines = []
   for table in tables:
-    needed = sorted({name for job in table.small_jobs for name in job.inputs})
     small = 'small: nothing runs here'
     if table.small_jobs:
-      small = 'small: ' + ('--' + ', --'.join(needed) if needed
-                           else 'no input needed')
+      small = 'small: ' + (
+          ', '.join(f'--{name}' for name in table.inputs) or 'no input needed')
     measured = sum(row.ours is not None for row in table.rows)
     lines.append(
         f'{table.name:24} {table.title}\n{"":24} {len(table.rows)} rows, '

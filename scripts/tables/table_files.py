@@ -1,5 +1,6 @@
 """Writes a table as Markdown, CSV and a picture, ours beside the paper's."""
 
+from collections.abc import Iterable
 import csv
 import io
 import math
@@ -16,6 +17,14 @@ _NOT_AVAILABLE = 'not available'
 _UNVERIFIED = '(unverified)'
 _HEADER = ('', 'paper', 'ours, small scale', 'setting of ours')
 _INCHES_A_ROW = 0.35
+_PAGE_HEAD = """# Results beside the papers'
+
+Written by `python scripts/reproduce_tables.py --page=docs/results.md` out of
+the metrics files of runs; nothing here was typed in. A number that was not
+measured is an empty cell; of the paper's figures those that could not be looked
+up say so. Each table names the command that fills it, and of each run the date,
+the machine, the hash of its configuration, the seed and the commit.
+"""
 
 
 def measure(table: table_types.Table, runs: pathlib.Path
@@ -44,12 +53,29 @@ def markdown(table: table_types.Table,
     lines += ['', note]
   runs = {own.file: own.run for own in measured if own}
   if runs:
-    lines += ['', 'Runs:', '']
-  lines += [f'* {run.get("date", "no date")}, {run.get("machine", "")}, config '
-            f'{run["config_hash"]}, seed {run["seed"]}, commit '
-            f'{run["commit"]}: `{run.get("command", "")}`'
-            for run in runs.values()]
+    lines += ['', f'`{_command(table)}`', '']
+  lines += dict.fromkeys(
+      f'* {run.get("date", "no date")}, {run.get("machine", "")}, config '
+      f'{run["config_hash"]}, seed {run["seed"]}, commit {run["commit"]}'
+      for run in runs.values())
   return '\n'.join(lines) + '\n'
+
+
+def _command(table):
+  """Returns what fills the table; the run's own command names its paths."""
+  return ' '.join([
+      'python scripts/reproduce_tables.py', f'--table={table.name}',
+      *(f'--{name}={name.upper()}' for name in table.inputs)])
+
+
+def page(tables: Iterable[table_types.Table], runs: pathlib.Path) -> str:
+  """Returns one page of the tables in which something was measured."""
+  parts = []
+  for table in tables:
+    measured = measure(table, runs)
+    if any(measured):
+      parts.append(markdown(table, measured))
+  return '\n'.join([_PAGE_HEAD, *parts])
 
 
 def _line(cells):

@@ -134,3 +134,8 @@ class Table:
   small_jobs: tuple[SmallJob, ...] = ()
   notes: tuple[str, ...] = ()
   curves: tuple[tuple[str, str], ...] = ()
+
+  @property
+  def inputs(self) -> list[str]:
+    """Names of the flags that the small jobs need."""
+    return sorted({name for job in self.small_jobs for name in job.inputs})

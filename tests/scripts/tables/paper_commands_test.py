@@ -11,9 +11,8 @@ import re
 import subprocess
 import sys
 
-import pytest
-
 import catalogue
+import pytest
 
 pytestmark = pytest.mark.slow
 

@@ -27,7 +27,7 @@ def test_cell_of_ours_is_the_files_and_empty_without_it(tmp_path):
   text = table_files.write(
       _TABLE, tmp_path / 'runs', tmp_path / 'results').read_text()
   assert '| a | 0.9 [a paper] |  | small a |' in text
-  assert '0.51' not in text and 'Runs' not in text
+  assert '0.51' not in text and 'config' not in text
 
 
 def test_missing_and_unverified_figures_say_so(tmp_path):
@@ -35,6 +35,14 @@ def test_missing_and_unverified_figures_say_so(tmp_path):
   assert '| b | 0.8 (unverified) [memory] |' in text
   assert '| c | not available |' in text
   assert text.endswith('Letters only.\n')
+
+
+def test_page_has_the_measured_tables_alone(tmp_path):
+  assert '## ' not in table_files.page([_TABLE], tmp_path)
+  metrics_writer.write(tmp_path / 'a.json', {'score': 0.5})
+  text = table_files.page([_TABLE], tmp_path)
+  assert text.count('## Letters by size') == 1
+  assert '`python scripts/reproduce_tables.py --table=letters`' in text
 
 
 def test_csv_has_the_same_rows(tmp_path):
