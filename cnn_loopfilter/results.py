@@ -1,11 +1,13 @@
 """An evaluation as tables in JVET's form, CSV and JSON."""
 
+from collections.abc import Mapping
 from collections.abc import Sequence
 import csv
 import dataclasses
 import io
 import math
 import pathlib
+from typing import Any
 
 from cnn_loopfilter import atomic_file
 from cnn_loopfilter import comparison
@@ -143,8 +145,15 @@ def _csv(table):
   return text.getvalue()
 
 
-def write(folder: pathlib.Path, report: comparison.Report) -> None:
-  """Writes results.md, results.json, points.csv and bd_rates.csv."""
+def write(folder: pathlib.Path, report: comparison.Report,
+          run: Mapping[str, Any] | None = None) -> None:
+  """Writes results.md, results.json, points.csv and bd_rates.csv.
+
+  Args:
+    folder: where to.
+    report: what was measured.
+    run: facts about the run that measured it, for results.json.
+  """
   across = report.across
   runs = [*report.runs, *([] if across is None else [across])]
   for name, text in (('results.md', markdown(report)),
@@ -152,4 +161,5 @@ def write(folder: pathlib.Path, report: comparison.Report) -> None:
                      ('bd_rates.csv', bd_rates_csv(runs))):
     with atomic_file.replacing(folder / name) as stream:
       stream.write(text.encode('utf-8'))
-  atomic_file.write_json(folder / 'results.json', to_json(report))
+  atomic_file.write_json(folder / 'results.json',
+                         to_json(report) | {'run': dict(run or {})})

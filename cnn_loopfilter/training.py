@@ -87,6 +87,26 @@ def train(job: Job, patches: Patches, held_out: HeldOut | None = None) -> None:
   _run(job, patches, scorer)
 
 
+def dry_run(config: config_lib.Config,
+            factories: Mapping[str, optimizers.Factory]) -> None:
+  """Builds the graph of one step, without any data.
+
+  Args:
+    config: the experiment.
+    factories: optimizers by name.
+
+  Raises:
+    InputError: if there is no such optimizer.
+  """
+  size, batch = config.data.patch_size, config.training.batch_size
+  with tf.Graph().as_default():
+    picture = tf.zeros([batch, size, size, 1])
+    training_graph.build(config, {
+        'reconstruction': picture, 'original': picture,
+        'qp': tf.zeros([batch]), 'component': tf.zeros([batch], tf.int32)},
+        factories, class_errors=np.ones([3, 64], np.float32))
+
+
 def _run(job, patches, scorer):
   training = job.config.training
   show = progress.ProgressHook(training.steps, training.batch_size)

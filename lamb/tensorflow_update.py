@@ -109,7 +109,7 @@ def update_lamb(variable: tf.Variable, m: tf.Variable, v: tf.Variable,
 
 def update_lars(variable: tf.Variable, m: tf.Variable, gradient: Any,
                 learning_rate: tf.Tensor, settings: LarsHyperparameters, *,
-                decays: bool, adapts: bool) -> None:
+                decays: bool, adapts: bool) -> tf.Operation | None:
   """Runs one step of LARS, Algorithm 1, on a variable and its slot, in place.
 
   Args:
@@ -120,6 +120,9 @@ def update_lars(variable: tf.Variable, m: tf.Variable, gradient: Any,
     settings: Hyperparameters.
     decays: Whether the variable is decayed.
     adapts: Whether its step is scaled by the trust ratio.
+
+  Returns:
+    The operation that does it; None when executing eagerly.
   """
   dtype = compute_dtype(variable.dtype)
   weights, gradient, old_m, learning_rate = (
@@ -128,8 +131,9 @@ def update_lars(variable: tf.Variable, m: tf.Variable, gradient: Any,
   decrement, new_m = update_rule.lars_update(
       weights, gradient, old_m, learning_rate, settings, decays=decays,
       adapts=adapts, ops=OPS)
-  m.assign(tf.cast(new_m, m.dtype))
-  variable.assign(tf.cast(weights - decrement, variable.dtype))
+  return tf.group(
+      m.assign(tf.cast(new_m, m.dtype)),
+      variable.assign(tf.cast(weights - decrement, variable.dtype)))
 
 
 def _dense(gradient, variable):

@@ -1,7 +1,9 @@
 """Scores of every case of a split, exactly once, on the case's own grid."""
 
 from collections.abc import Callable
+from collections.abc import Mapping
 import os
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -97,13 +99,15 @@ def folder(model_dir: str, split: str = splits.VALIDATION,
   return os.path.join(model_dir, f'eval{suffix}')
 
 
-def write_scores(path: str, summary: dict, step: int) -> str:
+def write_scores(path: str, summary: dict, step: int,
+                 run: Mapping[str, Any] | None = None) -> str:
   """Writes scores as JSON and as TensorBoard scalars.
 
   Args:
     path: folder to write to.
     summary: of `evaluate` or `evaluate_in_detail`.
     step: of the checkpoint that was scored.
+    run: facts about the run that scored it, for the JSON file.
 
   Returns:
     The path of the JSON file.
@@ -123,5 +127,5 @@ def write_scores(path: str, summary: dict, step: int) -> str:
         for tag, value in values.items() if value is not None]), step)
   # Last: a step with a JSON file counts as scored.
   name = os.path.join(path, f'metrics-{step}.json')
-  metrics.write_json(name, summary)
+  metrics.write_json(name, summary | {'run': dict(run or {})})
   return name

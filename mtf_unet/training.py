@@ -12,6 +12,7 @@ import dataclasses
 import glob
 import os
 import re
+from typing import Any
 
 import tensorflow as tf
 
@@ -45,6 +46,7 @@ class Job:
     devices: of the mesh; None for this process's own.
     master: TensorFlow server to run on ('' for this process).
     report: receives one-line messages for the user.
+    run: facts about this run that are copied into its files of scores.
   """
   config: config_lib.Config
   model_dir: str
@@ -53,6 +55,7 @@ class Job:
   devices: list[str] | None = None
   master: str = ''
   report: Callable[[str], None] = print
+  run: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
   @property
   def partition(self) -> layout.Partition:
@@ -257,7 +260,8 @@ class _EvaluationListener(tf.estimator.CheckpointSaverListener):
                                   job.config)
     score = summary['mean'] if summary['mean'] is not None else 0.0
     kept = self._best.offer(checkpoint, score)
-    evaluation.write_scores(evaluation.folder(job.model_dir), summary, step)
+    evaluation.write_scores(evaluation.folder(job.model_dir), summary, step,
+                            job.run)
     job.report(f'Step {step}: mean validation Dice {score:.4f}'
                + (' (best so far, kept)' if kept else ''))
 

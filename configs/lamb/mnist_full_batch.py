@@ -47,10 +47,12 @@ def get_config(optimizers: str = 'lamb,lars,momentum'):
         'published': published if published else 0.0,  # test accuracy
     })
   config.steps = 35
+  config.batch_size = 0  # images in a step; 0 for all
   config.train_images = 60000  # the first so many
   config.slice_size = 500  # images in memory at a time
   config.dropout = 0.4  # share of hidden units
   config.activation_dtype = 'float32'  # or bfloat16, of all but the last layer
   config.evaluate_every = 5  # steps
+  config.save_every = 1  # steps
   config.seed = 0  # of weights and dropout
   return config

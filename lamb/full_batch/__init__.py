@@ -1,1 +1,1 @@
-"""Full-batch training of LeNet on MNIST, the authors' smallest experiment."""
+"""LeNet on MNIST with large and full batches, the authors' smallest job."""

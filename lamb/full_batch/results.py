@@ -4,11 +4,13 @@ import json
 import pathlib
 from typing import Any
 
+from lamb import atomic_file
+
 _FILE = 'result.json'
 
 
 def write(folder: pathlib.Path, name: str, settings: dict[str, Any],
-          history: dict[str, Any]) -> None:
+          history: dict[str, Any], run: dict[str, Any]) -> None:
   """Writes the result of one optimizer.
 
   Args:
@@ -16,13 +18,13 @@ def write(folder: pathlib.Path, name: str, settings: dict[str, Any],
     name: Name of the optimizer.
     settings: Its settings, among them `published`, the authors' accuracy or 0.
     history: What `training.train` returned.
+    run: Facts about the run.
   """
   result = {'optimizer': name, **settings,
             'accuracy': history['accuracy'][-1][1],
             'steps': history['accuracy'][-1][0],
-            'minutes': sum(history['seconds']) / 60}
-  (folder / _FILE).write_text(
-      json.dumps(result, indent=2) + '\n', encoding='utf-8')
+            'minutes': sum(history['seconds']) / 60, 'run': run}
+  atomic_file.write_json(folder / _FILE, result)
 
 
 def table(output: pathlib.Path) -> str:

@@ -1,8 +1,7 @@
-"""Trains a classifier on the whole data set at each step.
+"""Trains a classifier on a large batch, or all of the data, at each step.
 
-The gradient of the full batch is the sum over slices, so that memory stays
-flat. After each step a checkpoint is written, from which an interrupted run
-goes on to the same result.
+The gradient of a batch is the sum over slices, so that memory stays flat. An
+interrupted run goes on from its last checkpoint to the same result.
 """
 
 from collections.abc import Callable
@@ -15,6 +14,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from lamb import atomic_file
+from lamb import errors
 from lamb.full_batch import idx_files
 
 _EVALUATION_SLICE = 1000
@@ -25,11 +26,14 @@ class FullBatchJob:
   """What a run needs besides model and optimizer.
 
   Attributes:
-    steps: Updates in all; each sees all training images.
+    steps: Updates in all.
     slice_size: Images in memory at a time.
     dropout: Share of hidden units dropped.
     seed: Seed of the dropout.
     evaluate_every: Steps between evaluations; the last is always evaluated.
+    batch_size: Images of an update; None for all. In each epoch they are dealt
+      out anew, and those that fill no batch are left out.
+    save_every: Steps between checkpoints and lines of progress.
   """
 
   steps: int
@@ -37,6 +41,27 @@ class FullBatchJob:
   dropout: float = 0.0
   seed: int = 0
   evaluate_every: int = 1
+  batch_size: int | None = None
+  save_every: int = 1
+
+  def batch(self, digits: idx_files.Digits, step: int) -> idx_files.Digits:
+    """Returns the digits of a step, counted from 1.
+
+    Raises:
+      InputError: There are fewer digits than a batch has.
+    """
+    if self.batch_size is None:
+      return digits
+    batches = len(digits.labels) // self.batch_size
+    if not batches:
+      raise errors.InputError(
+          f'batch_size: got {self.batch_size}, expected at most the '
+          f'{len(digits.labels)} training images.')
+    epoch, number = divmod(step - 1, batches)
+    order = np.random.default_rng((self.seed, epoch)).permutation(
+        len(digits.labels))
+    chosen = order[number * self.batch_size:(number + 1) * self.batch_size]
+    return idx_files.Digits(digits.images[chosen], digits.labels[chosen])
 
 
 class FullBatchTrainer:
@@ -85,10 +110,10 @@ class FullBatchTrainer:
                                  tf.int32))
 
   def step(self, digits: idx_files.Digits, step: int) -> float:
-    """Runs one update on all digits.
+    """Runs one update.
 
     Args:
-      digits: Training digits.
+      digits: Those of the batch.
       step: Number of the step, for the seeds of the dropout.
 
     Returns:
@@ -147,17 +172,18 @@ def train(model: Any, optimizer: Any, training: idx_files.Digits,
         'accuracy': [each for each in kept['accuracy'] if each[0] <= last]}
   for step in range(int(done) + 1, job.steps + 1):
     started = time.monotonic()
-    history['loss'].append(trainer.step(training, step))
+    history['loss'].append(trainer.step(job.batch(training, step), step))
     history['seconds'].append(time.monotonic() - started)
     line = (f'step {step}/{job.steps}  loss {history["loss"][-1]:.4f}  '
             f'{history["seconds"][-1]:.1f} s')
     if step % job.evaluate_every == 0 or step == job.steps:
       history['accuracy'].append([step, trainer.accuracy(test)])
       line += f'  test accuracy {history["accuracy"][-1][1]:.4f}'
-    report(line)
-    done.assign(step)
-    path.write_text(json.dumps(history), encoding='utf-8')
-    manager.save()
+    if step % job.save_every == 0 or step == job.steps:
+      report(line)
+      done.assign(step)
+      atomic_file.write_json(path, history)
+      manager.save()
   return history
 
 

@@ -17,6 +17,7 @@ import os
 os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '1')
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 
+import dataclasses
 import functools
 import pathlib
 import sys
@@ -30,6 +31,7 @@ import command_line
 import frame_sources
 import item_progress
 import optimizer_factories
+import run_record
 import tensorflow as tf
 import tqdm
 
@@ -42,6 +44,7 @@ from cnn_loopfilter import config as config_lib
 from cnn_loopfilter import errors
 from cnn_loopfilter import float_filter
 from cnn_loopfilter import records
+from cnn_loopfilter import training
 from cnn_loopfilter.codec import cached
 
 _CONFIG = command_line.define_config(config_lib.Config)
@@ -57,6 +60,8 @@ _INPUT = flags.DEFINE_string(
     'input', '', 'Pictures or videos for BD-rates; see prepare_frames.py.')
 _EVERY = flags.DEFINE_integer(
     'every', 1, 'Takes every so many of them.', lower_bound=1)
+_DRY_RUN = flags.DEFINE_boolean(
+    'dry_run', False, 'Build the fine-tuning step, read no data.')
 _CACHE = flags.DEFINE_string('cache', '', 'Folder that keeps codings.')
 flags.mark_flags_as_required(['filter', 'data_dir', 'eval_dir', 'output_dir'])
 
@@ -120,6 +125,11 @@ def main() -> None:
     raise errors.InputError(
         f'--controls={",".join(_CONTROLS.value)}: expected some of '
         f'{", ".join(compression_job.CONTROLS)}')
+  if _DRY_RUN.value:
+    config = config_lib.from_mapping(_CONFIG.value)
+    training.dry_run(config, optimizer_factories.FACTORIES)
+    print(f'{config.training.steps} steps of fine-tuning; no data was read')
+    return
   study = _study()
   try:
     variants = _variants(study)
@@ -130,7 +140,12 @@ def main() -> None:
   rates = _bd_rates(study.config, variants)
   path = study.folder / 'report.json'
   atomic_file.write_json(
-      path, compression_job.summary(study, variants, scores, rates))
+      path, compression_job.summary(study, variants, scores, rates)
+      | {'run': run_record.describe(
+          dataclasses.asdict(study.config) | {
+              'filter': _FILTER.value, 'controls': _CONTROLS.value,
+              'every': _EVERY.value},
+          study.config.training.seed)})
   print(compression.format_table(
       compression.layer_table(study.source, variants['compressed'])))
   print('\nPSNR gain over the unfiltered reconstruction, dB')

@@ -32,12 +32,15 @@ import sys
 # the packages of the same names.
 sys.path.append(str(pathlib.Path(__file__).parents[1] / 'shared'))
 
+import dataclasses
+
 from absl import flags
 import command_line
 import filter_sizes
 import frame_sources
 import item_progress
 import plane_filters
+import run_record
 
 from cnn_loopfilter import codec as codec_lib
 from cnn_loopfilter import comparison
@@ -66,6 +69,8 @@ _CACHE = flags.DEFINE_string(
     'cache', '', 'Folder that keeps codings for the next evaluation.')
 _EVERY = flags.DEFINE_integer(
     'every', 1, 'Takes every so many of the sequences.', lower_bound=1)
+_DRY_RUN = flags.DEFINE_boolean(
+    'dry_run', False, 'Check config and codec, read no data.')
 _FRAMES = flags.DEFINE_integer(
     'frames', None, 'At most so many frames of a sequence.', lower_bound=1)
 _SWITCHES = flags.DEFINE_list(
@@ -157,6 +162,17 @@ def _draw(report, codecs, sequences, qp, filters, folder):
   return curves, crops
 
 
+def _run(config):
+  # Nothing is random here: the seed is that of the config, for what it names.
+  return run_record.describe(
+      dataclasses.asdict(config) | {
+          'input': _INPUT.value, 'filter': _FILTER.value,
+          'every': _EVERY.value, 'frames': _FRAMES.value,
+          'switches': _SWITCHES.value, 'switch_blocks': _SWITCH_BLOCKS.value,
+          'anchors': _ANCHORS.value},
+      config.training.seed)
+
+
 def main() -> None:
   """Evaluates once."""
   mapping = _CONFIG.value
@@ -168,6 +184,10 @@ def main() -> None:
     raise errors.InputError(f'--qps: got {qps}, expected four or more for a '
                             'BD-rate')
   codecs = _open_codecs(config)
+  if _DRY_RUN.value:
+    print(f'{", ".join(codec.label for codec in codecs)} at QP '
+          f'{", ".join(map(str, qps))}; no data was read')
+    return
   sequences = frame_sources.open_input(_INPUT.value)[::_EVERY.value]
   filters = plane_filters.load(_FILTER.value, sequences)
   switches = switched.Setting(
@@ -183,7 +203,7 @@ def main() -> None:
   report = comparison.Report(runs, filter_sizes.kmac_per_pixel(
       _FILTER.value, sequences[0].format))
   folder = pathlib.Path(_OUTPUT.value)
-  results_lib.write(folder, report)
+  results_lib.write(folder, report, _run(config))
   curves, crops = _draw(report, codecs, sequences, max(qps), filters,
                         folder / 'pictures')
   html_report.write(folder / 'report.html', report, curves=curves, crops=crops)

@@ -47,6 +47,8 @@ _EVAL_DIR = flags.DEFINE_string('eval_dir', None, 'Held-out patches.')
 _MODEL_DIR = flags.DEFINE_string(
     'model_dir', None, 'Folder of checkpoints and event files.')
 _OUTPUT = flags.DEFINE_string('output', None, 'Float filter (.npz) to write.')
+_DRY_RUN = flags.DEFINE_boolean(
+    'dry_run', False, 'Build the training step, read no data.')
 _USE_TPU = flags.DEFINE_boolean(
     'use_tpu', False, 'Run on a TPU (untested: we have none).')
 _TPU_NAME = flags.DEFINE_string('tpu_name', None, 'Name of the TPU.')
@@ -104,6 +106,12 @@ def main() -> None:
   for name in _NEEDED[_MODE.value]:
     if not flags.FLAGS[name].value:
       raise errors.InputError(f'--mode={_MODE.value} needs --{name}')
+  if _DRY_RUN.value:
+    config = config_lib.from_mapping(_CONFIG.value)
+    training.dry_run(config, optimizer_factories.FACTORIES)
+    print(f'{config.training.steps} steps of {config.training.batch_size} '
+          'patches; no data was read')
+    return
   job = _job()
   # All before the first step: a training takes hours.
   for name in {'data_dir', 'eval_dir'}.intersection(_NEEDED[_MODE.value]):

@@ -32,6 +32,7 @@ sys.path.append(str(pathlib.Path(__file__).parents[1] / 'shared'))
 
 from absl import flags
 import command_line
+import run_record
 
 from mtf_unet import atomic_file
 from mtf_unet import errors
@@ -109,7 +110,11 @@ def _write(folder: str, table: list[table_lib.Row], text: str, machine: str,
       'machine': machine, 'base': _BASE.value, 'size': _SIZE.value,
       'steps': _STEPS.value, 'repeats': _REPEATS.value,
       'rows': [dataclasses.asdict(row) | {'verdicts': row.verdicts()}
-               for row in table], 'rounds': rounds})
+               for row in table], 'rounds': rounds,
+      # The weights of the timed network are random and decide nothing.
+      'run': run_record.describe(
+          {'base': _BASE.value, 'size': _SIZE.value, 'steps': _STEPS.value,
+           'repeats': _REPEATS.value, 'trials': _TRIALS.value}, seed=0)})
 
 
 def main() -> None:

@@ -1,5 +1,8 @@
 """Scores of a network: a table to read, JSON, CSV and HTML to keep."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import item_progress
 
 from mtf_unet import case_pictures
@@ -14,7 +17,7 @@ from mtf_unet import predictors
 
 def evaluate(predictor: predictors.Predictor, source: case_source.CaseSource,
              config: config_lib.Config, folder: str, *, step: int,
-             details: str, with_report: bool) -> None:
+             details: str, with_report: bool, run: Mapping[str, Any]) -> None:
   """Writes metrics-STEP.json, .csv and, if asked, report-STEP.html.
 
   Args:
@@ -26,12 +29,14 @@ def evaluate(predictor: predictors.Predictor, source: case_source.CaseSource,
     details: what was evaluated on what, for the report.
     with_report: write the HTML page, for which three cases are predicted
       once more.
+    run: facts about this run, for the JSON file.
   """
   summary, scores = evaluation.evaluate_in_detail(
       predictor, source, config, item_progress.ItemProgress('case'))
   print(metrics.format_table(summary))
   print(case_scores.format_table(summary['measures']))
-  base = evaluation.write_scores(folder, summary, step).removesuffix('.json')
+  base = evaluation.write_scores(folder, summary, step, run).removesuffix(
+      '.json')
   case_scores.write_csv(f'{base}.csv', scores)
   if with_report:
     report = f'{folder}/report-{step}.html'

@@ -17,7 +17,9 @@ sys.path.append(str(pathlib.Path(__file__).parents[1] / 'shared'))
 
 from absl import flags
 import command_line
+import run_record
 
+from mtf_unet import atomic_file
 from mtf_unet import config as config_lib
 from mtf_unet import errors
 from mtf_unet import layout
@@ -31,6 +33,8 @@ _SIZES = flags.DEFINE_list('sizes', ['64', '96', '128'],
 _BASE = flags.DEFINE_integer('base', 16, 'Filters of the first level.')
 _VARIANT = flags.DEFINE_string('variant', 'mesh 1x1x1', 'Mesh to measure.')
 _STEPS = flags.DEFINE_integer('steps', 3, 'Steps after two of warm-up.')
+_OUTPUT = flags.DEFINE_string(
+    'output', '', 'File for all numbers, as JSON.')
 _TIMEOUT_S = flags.DEFINE_float(
     'timeout_s', 1800, 'Seconds after which a process is given up.')
 
@@ -50,8 +54,8 @@ def _planned(problem: problem_lib.Problem, split: tuple[int, int, int]
   return memory_planner.plan(config, layout.partition(config.mesh))
 
 
-def _row(size: int) -> str:
-  """Measures one size and writes its line."""
+def _measure(size: int) -> dict[str, float]:
+  """Measures one size; MiB of tensors, planned and measured."""
   problem = problem_lib.Problem(_BASE.value, size, _STEPS.value)
   variant = variants.find(_VARIANT.value)
   if not variant.blocks:
@@ -66,11 +70,17 @@ def _row(size: int) -> str:
        f'--size={size}', f'--steps={problem.steps}'], _TIMEOUT_S.value)
   if 'note' in report:
     raise errors.InputError(f'--sizes: {size}: {report["note"]}')
-  tensors = (plan.variables
-             + plan.partition.mesh_size * plan.block.bytes) / _MIB
-  planned = memory_planner.process_bytes(plan) / _MIB
-  return (f'| {size}^3 | {tensors:.0f} | {planned:.0f} | '
-          f'{report["peak_mib"]:.0f} | {planned / report["peak_mib"]:.2f} |')
+  return {
+      'tensors_mib': (plan.variables
+                      + plan.partition.mesh_size * plan.block.bytes) / _MIB,
+      'planned_mib': memory_planner.process_bytes(plan) / _MIB,
+      'measured_mib': report['peak_mib']}
+
+
+def _line(size: int, found: dict[str, float]) -> str:
+  planned, measured = found['planned_mib'], found['measured_mib']
+  return (f'| {size}^3 | {found["tensors_mib"]:.0f} | {planned:.0f} | '
+          f'{measured:.0f} | {planned / measured:.2f} |')
 
 
 def main() -> None:
@@ -82,8 +92,16 @@ def main() -> None:
   print(f'Base {_BASE.value}, batch 1, float32, Adafactor, {_VARIANT.value}.\n')
   print('| size | tensors, MiB | planned for the process, MiB | measured, MiB '
         '| planned / measured |\n|---|---|---|---|---|')
+  found = {}
   for size in map(int, _SIZES.value):
-    print(_row(size), flush=True)
+    found[str(size)] = _measure(size)
+    print(_line(size, found[str(size)]), flush=True)
+  if _OUTPUT.value:
+    settings = {'sizes': _SIZES.value, 'base': _BASE.value,
+                'variant': _VARIANT.value, 'steps': _STEPS.value}
+    # The weights of the timed network are random and decide nothing.
+    atomic_file.write_json(_OUTPUT.value, {
+        'sizes': found, 'run': run_record.describe(settings, seed=0)})
 
 
 if __name__ == '__main__':

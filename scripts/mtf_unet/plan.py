@@ -8,6 +8,7 @@ Prints memory, work and traffic of each device by layer. Exits with status 2
 where --device is too small for the config's own mesh.
 """
 
+import dataclasses
 import json
 import pathlib
 import sys
@@ -18,7 +19,9 @@ sys.path.append(str(pathlib.Path(__file__).parents[1] / 'shared'))
 
 from absl import flags
 import command_line
+import run_record
 
+from mtf_unet import atomic_file
 from mtf_unet import config as config_lib
 from mtf_unet import errors
 from mtf_unet import memory_planner
@@ -34,6 +37,8 @@ _FIT = flags.DEFINE_boolean(
     'fit', False, "Propose the smallest mesh that fits --device, of at most "
     'config.mesh.devices devices, in place of planning the config\'s own.')
 _LAYERS = flags.DEFINE_boolean('layers', True, 'Print the table by layer.')
+_OUTPUT = flags.DEFINE_string(
+    'output', '', 'File for all numbers, as JSON.')
 _JSON = flags.DEFINE_boolean('json', False, 'Print one object of JSON.')
 
 
@@ -53,6 +58,10 @@ def main() -> None:
                 if _DEVICE.value else config.mesh.device_memory_gib)
   plan = _plan(config, device_gib)
   cost = step_cost.cost(config, plan.partition)
+  if _OUTPUT.value:
+    atomic_file.write_json(_OUTPUT.value, plan_table.as_json(plan, cost) | {
+        'run': run_record.describe(
+            dataclasses.asdict(config), config.training.seed)})
   if _JSON.value:
     print(json.dumps(plan_table.as_json(plan, cost)))
   else:

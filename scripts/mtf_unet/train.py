@@ -24,10 +24,13 @@ import sys
 # the packages of the same names.
 sys.path.append(str(pathlib.Path(__file__).parents[1] / 'shared'))
 
+import dataclasses
+
 from absl import flags
 import command_line
 import evaluation_files
 import prediction_files
+import run_record
 import tensorflow as tf
 import tqdm
 
@@ -106,7 +109,7 @@ def _evaluate(job: training.Job) -> None:
       evaluation.folder(job.model_dir, _SPLIT.value, len(model_dirs)),
       step=checkpoints.step_of(predictor.checkpoints[0]),
       details=f'{used} on {len(source)} cases of the {_SPLIT.value} split of '
-      f'{_DATA_DIR.value}', with_report=_REPORT.value)
+      f'{_DATA_DIR.value}', with_report=_REPORT.value, run=job.run)
 
 
 def _predict(job: training.Job) -> None:
@@ -158,10 +161,12 @@ def main() -> None:
   """Runs one mode."""
   tf.compat.v1.logging.set_verbosity(tf.compat.v1.logging.ERROR)
   _check_flags()
+  config = config_lib.from_mapping(_CONFIG.value)
   job = training.Job(
-      config_lib.from_mapping(_CONFIG.value), _MODEL_DIR.value,
+      config, _MODEL_DIR.value,
       master=_MASTER.value, factories={**optimizers.BUILT_IN, 'lamb': _lamb},
-      report=_report)
+      report=_report, run=run_record.describe(
+          dataclasses.asdict(config), config.training.seed))
   modes = {'predict': _predict, 'eval': _evaluate, 'export': _export}
   if _MODE.value in modes:
     modes[_MODE.value](job)

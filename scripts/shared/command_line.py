@@ -48,10 +48,17 @@ class _ConfigParser(flags.ArgumentParser):
     # `file.py:argument` hands the argument to get_config.
     if not os.path.isfile(path.split(':')[0]):
       raise ValueError('no such file, expected a file of configs/')
-    config = self._file_parser.parse(path)
+    config = self._parsed(path)
     if self._config_class is not None:
       _add_groups(config, self._config_class)
     return config
+
+  def _parsed(self, path):
+    try:
+      return self._file_parser.parse(path)
+    except _INPUT_ERRORS as error:
+      # The parser puts a traceback around what get_config says.
+      raise error.__context__ from None
 
 
 def _add_groups(config, cls):

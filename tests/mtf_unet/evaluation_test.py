@@ -91,9 +91,10 @@ def test_the_largest_component_is_kept_before_scoring():
 
 def test_scores_are_written_as_json_and_curves(tmp_path):
   summary = evaluation.evaluate(_Oracle(), _cases(2), _CONFIG)
-  path = evaluation.write_scores(str(tmp_path), summary, 40)
+  path = evaluation.write_scores(str(tmp_path), summary, 40, {'seed': 3})
   assert path == str(tmp_path / 'metrics-40.json')
-  assert json.loads((tmp_path / 'metrics-40.json').read_text()) == summary
+  assert json.loads((tmp_path / 'metrics-40.json').read_text()) == (
+      summary | {'run': {'seed': 3}})
   assert {(step, tag, value.simple_value)
           for step, tag, value in jobs.events(tmp_path)} == {
               (40, f'dice/{name}', 1.0)

@@ -45,6 +45,16 @@ def test_every_number_as_json():
   assert content['flop'] > 0
 
 
+def test_numbers_are_written_with_the_run_that_made_them(tmp_path):
+  path = tmp_path / 'plan.json'
+  done = _plan('--json', f'--output={path}', config='hippocampus')
+  content = json.loads(path.read_text())
+  run = content.pop('run')
+  assert content == json.loads(done.stdout)
+  assert set(run) == {'config_hash', 'seed', 'commit', 'date', 'command',
+                      'machine'}
+
+
 def test_proposal_can_be_set_on_the_command_line():
   done = _plan('--device=0.4', '--fit', '--nolayers', config='hippocampus')
   assert done.returncode == 0, done.stderr
@@ -73,13 +83,19 @@ def test_mistakes_are_told_in_one_line(arguments, words):
 
 
 @pytest.mark.slow
-def test_measured_table_has_a_line_for_each_size():
-  done = _run('measure_plan.py', '--sizes=16,24', '--base=4', '--steps=1')
+def test_measured_table_has_a_line_for_each_size(tmp_path):
+  output = tmp_path / 'measured.json'
+  done = _run('measure_plan.py', '--sizes=16,24', '--base=4', '--steps=1',
+              f'--output={output}')
   assert done.returncode == 0, done.stderr
   lines = done.stdout.splitlines()
   assert [line.split(' | ')[0] for line in lines[-2:]] == ['| 16^3', '| 24^3']
   ratios = [float(line.split('|')[-2]) for line in lines[-2:]]
   assert all(0.85 < ratio < 1.15 for ratio in ratios)
+  content = json.loads(output.read_text())
+  assert content['sizes']['24']['planned_mib'] / content['sizes']['24'][
+      'measured_mib'] == pytest.approx(ratios[1], abs=0.01)
+  assert content['run']['config_hash']
 
 
 @pytest.mark.parametrize('arguments, words', [

@@ -28,12 +28,12 @@ def _lamb(steps):
                          clip_norm=1.0)
 
 
-def _train(folder, steps, slice_size=8, total=4):
+def _train(folder, steps, slice_size=8, total=4, **options):
   folder.mkdir(exist_ok=True)
   model = lenet.LeNet(size=8)
   history = training.train(
       model, _lamb(total), _digits(), _digits(), training.FullBatchJob(
-          steps=steps, slice_size=slice_size, evaluate_every=2),
+          steps=steps, slice_size=slice_size, evaluate_every=2, **options),
       str(folder), report=lambda line: None)
   return [w.numpy() for w in model.variables_in_order], history
 
@@ -55,6 +55,32 @@ def test_interrupted_run_goes_on_to_the_same_result(tmp_path):
   assert [step for step, _ in history['accuracy']] == [2, 4]
 
 
+def test_batches_deal_out_each_epoch_anew():
+  job = training.FullBatchJob(steps=9, slice_size=8, batch_size=7)
+  digits = idx_files.Digits(np.zeros((24, 8, 8), np.uint8), np.arange(24))
+  epochs = [[label for step in steps for label in
+             job.batch(digits, step).labels] for steps in ((1, 2, 3),
+                                                           (4, 5, 6))]
+  assert all(len(set(epoch)) == 21 for epoch in epochs)
+  assert epochs[0] != epochs[1]
+
+
+def test_interrupted_run_of_batches_goes_on_to_the_same_result(tmp_path):
+  options = {'batch_size': 7, 'save_every': 2}
+  once, history = _train(tmp_path / 'a', 5, **options)
+  _train(tmp_path / 'b', 2, **options)
+  resumed, resumed_history = _train(tmp_path / 'b', 5, **options)
+  for a, b in zip(once, resumed):
+    np.testing.assert_array_equal(a, b)
+  assert resumed_history['loss'] == history['loss']
+
+
+def test_batch_larger_than_the_data_is_refused():
+  job = training.FullBatchJob(steps=1, slice_size=8, batch_size=25)
+  with pytest.raises(errors.InputError, match='at most the 24 training'):
+    job.batch(_digits(), 1)
+
+
 @pytest.mark.parametrize('name', optimizers.NAMES)
 def test_every_optimizer_is_made(name):
   optimizer = optimizers.make(name, 0.1, 2, 10, power=0.5, weight_decay=0.1,
@@ -73,7 +99,7 @@ def test_table_has_the_best_first(tmp_path):
     results.write(
         tmp_path / name, name, {'learning_rate': 1.0, 'warmup_steps': 1,
                                 'power': 0.5, 'published': 0.0},
-        {'accuracy': [[3, accuracy]], 'seconds': [60.0]})
+        {'accuracy': [[3, accuracy]], 'seconds': [60.0]}, {'seed': 0})
   rows = results.table(tmp_path).splitlines()
   assert rows[2].startswith('| lamb | 1 | 1 | 0.5 | 3 | 0.9000 |')
   assert json.loads((tmp_path / 'lamb/result.json').read_text())['minutes'] == 1

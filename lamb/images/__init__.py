@@ -1,0 +1,1 @@
+"""Image classifiers as TPUEstimator jobs: ResNet-50 and DavidNet."""

@@ -1,0 +1,139 @@
+import json
+import pathlib
+import random
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from lamb.bert import config as config_lib
+from lamb.bert import loss_log
+from lamb.bert import machine
+from lamb.bert import pretraining
+from lamb.bert import scaling_runs
+from lamb.bert import scaling_study
+
+_ROOT = pathlib.Path(__file__).parents[3]
+_SCRIPT = _ROOT / 'scripts/lamb/bert_batch_scaling.py'
+_STUDY = scaling_study.Study(
+    examples=32, grid_examples=16, batches=(4, 8), warmup_steps=1,
+    rates=dict.fromkeys(scaling_study.OPTIMIZERS, (0.1, 0.2)),
+    sequence_length=16, long_sequence_length=32)
+_CONFIG = config_lib.BertConfig(
+    vocab_size=60, hidden_size=8, num_hidden_layers=1, num_attention_heads=2,
+    intermediate_size=16, max_position_embeddings=32)
+
+
+def _fake(monkeypatch, trained, stop_after=None):
+  """Replaces the trainings by a log of one loss, the learning rate's."""
+  def train(job):
+    if len(trained) == stop_after:
+      raise KeyboardInterrupt
+    trained.append(pathlib.Path(job.model_dir).name)
+    stage = job.stages[0]
+    if stage.learning_rate > 0.25:
+      raise machine.DivergedError('the loss became NaN')
+    pathlib.Path(job.model_dir).mkdir(parents=True)
+    rows = [dict.fromkeys(loss_log.COLUMNS, stage.learning_rate)
+            | {'step': step} for step in range(1, job.total_steps + 1)]
+    text = [','.join(loss_log.COLUMNS)] + [
+        ','.join(map(str, (row[name] for name in loss_log.COLUMNS)))
+        for row in rows]
+    (pathlib.Path(job.model_dir) / loss_log.FILE).write_text(
+        '\n'.join(text) + '\n')
+
+  monkeypatch.setattr(pretraining, 'train', train)
+  monkeypatch.setattr(
+      pretraining, 'evaluate', lambda job, files, stage: dict.fromkeys(
+          scaling_study.METRICS, 0.3))
+
+
+def _laboratory(folder):
+  return scaling_runs.Laboratory(
+      _STUDY, _CONFIG, folder, (), (),
+      lambda settings, seed: {'config_hash': 'x', 'seed': seed, 'commit': 'y'},
+      report=lambda line: None)
+
+
+def test_stopped_study_goes_on_with_the_next_run(tmp_path, monkeypatch):
+  trained = []
+  _fake(monkeypatch, trained, stop_after=7)
+  with pytest.raises(KeyboardInterrupt):
+    scaling_runs.run_all(_laboratory(tmp_path))
+  assert not (tmp_path / 'summary.json').exists()
+  _fake(monkeypatch, trained)
+  scaling_runs.run_all(_laboratory(tmp_path))
+  assert len(trained) == len(set(trained)) == 6 + 6
+  summary = json.loads((tmp_path / 'summary.json').read_text())
+  assert summary['rates'] == {'lamb': 0.1, 'adamw': 0.1, 'lars': 0.1}
+  assert summary['run'] == {'config_hash': 'x', 'seed': 12345, 'commit': 'y'}
+
+
+def test_metrics_hold_settings_compute_and_curve(tmp_path, monkeypatch):
+  _fake(monkeypatch, [])
+  scaling_runs.run_all(_laboratory(tmp_path))
+  found = json.loads((tmp_path / 'lamb_8/metrics.json').read_text())
+  assert found['masked_lm_accuracy'] == 0.3
+  assert found['optimizer']['name'] == 'lamb'
+  assert found['curve']['examples'] == [8, 16, 24, 32]
+  assert found['final_masked_lm_loss'] == pytest.approx(0.1 * 2 ** 0.5)
+  assert found['flop'] > 0 and found['examples'] == 32
+
+
+def test_diverged_run_is_a_result(tmp_path, monkeypatch):
+  _fake(monkeypatch, [])
+  run = scaling_study.Run('wild', 'lamb', tuple(
+      stage for stage in scaling_study.full_runs(
+          _STUDY, dict.fromkeys(scaling_study.OPTIMIZERS, 0.3))[0].stages))
+  found = scaling_runs.run_once(_laboratory(tmp_path), run)
+  assert found['masked_lm_accuracy'] == found['final_masked_lm_loss'] == (
+      'diverges')
+  assert scaling_runs.run_once(_laboratory(tmp_path), run)['curve'] == {
+      'step': [], 'examples': [], 'masked_lm_loss': []}
+
+
+def _text(path, seed, documents):
+  words = [f'w{i}' for i in range(40)]
+  rng = random.Random(seed)
+  path.write_text('\n\n'.join(
+      '\n'.join(' '.join(rng.choices(words, k=8)) for _ in range(6))
+      for _ in range(documents)) + '\n')
+  return words
+
+
+@pytest.mark.slow
+def test_script_runs_what_is_missing_on_a_text(tmp_path):
+  done_before = dict.fromkeys(scaling_study.METRICS, 0.1) | {
+      'final_masked_lm_loss': 1.0, 'flop': 1, 'seconds': 1.0}
+  for name in ('grid_lamb_0.01', 'grid_adamw_0.01', 'grid_lars_0.01',
+               'adamw_4', 'lars_4'):
+    (tmp_path / 'runs' / name).mkdir(parents=True)
+    (tmp_path / 'runs' / name / 'metrics.json').write_text(
+        json.dumps(done_before))
+  words = _text(tmp_path / 'train.txt', 0, 20)
+  _text(tmp_path / 'eval.txt', 1, 4)
+  (tmp_path / 'vocab.txt').write_text('\n'.join(
+      ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', *words]) + '\n')
+  (tmp_path / 'config.json').write_text(json.dumps({
+      'vocab_size': 45, 'hidden_size': 8, 'num_hidden_layers': 1,
+      'num_attention_heads': 2, 'intermediate_size': 16,
+      'max_position_embeddings': 32}))
+  command = [
+      sys.executable, str(_SCRIPT), f'--text={tmp_path / "train.txt"}',
+      f'--eval_text={tmp_path / "eval.txt"}',
+      f'--vocab_file={tmp_path / "vocab.txt"}',
+      f'--bert_config_file={tmp_path / "config.json"}',
+      f'--output_dir={tmp_path / "runs"}', '--batches=4', '--examples=16',
+      '--grid_examples=8', '--warmup_steps=1', '--sequence_lengths=16,32',
+      '--dupe_factor=1', '--lamb_rates=0.01', '--adamw_rates=0.01',
+      '--lars_rates=0.01']
+  done = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True,
+                        check=False)
+  assert done.returncode == 0, done.stderr
+  last = done.stdout.splitlines()[-1]
+  assert last.startswith('inconclusive: at batch 4 the masked-LM accuracy')
+  mixed = json.loads((tmp_path / 'runs/lamb_mixed/metrics.json').read_text())
+  assert mixed['curve']['examples'][-1] == 16
+  assert np.isfinite(mixed['masked_lm_loss'])
+  assert mixed['run']['config_hash'] and mixed['run']['seed'] == 12345

@@ -1,0 +1,63 @@
+"""Every command of the paper's scale builds its job without data.
+
+Commands that differ in numbers alone (batch, steps, learning rate) build the
+same graph; one of each kind is run. BERT-Large is built once, BERT-Tiny in its
+place for the other kinds.
+"""
+
+import json
+import pathlib
+import re
+import subprocess
+import sys
+
+import catalogue
+import pytest
+
+pytestmark = pytest.mark.slow
+
+_ROOT = pathlib.Path(__file__).parents[3]
+_LARGE = '--bert_config_file=configs/lamb/bert_large.json'
+_TINY = '--bert_config_file=configs/lamb/bert_tiny.json'
+
+
+def _commands():
+  """Returns one command of each kind, by its words without numbers."""
+  found = {}
+  for table in catalogue.tables().values():
+    for job in table.paper_jobs:
+      for command in job.commands:
+        # Folders of output have no say.
+        kind = re.sub(r'MODELS/\S+|[\d.]+(e-\d+)?', '#', ' '.join(command))
+        found.setdefault(kind, (*command, *job.dry_run))
+  commands = list(found.values())
+  large = next(command for command in commands if _LARGE in command)
+  return [large, *(tuple(_TINY if option == _LARGE else option
+                         for option in command) for command in commands)]
+
+
+@pytest.fixture(scope='module')
+def server():
+  process = subprocess.Popen(
+      [sys.executable, str(_ROOT / 'tests/scripts/dry_run_server.py')],
+      cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+  yield process
+  process.stdin.close()
+  process.wait()
+
+
+@pytest.mark.parametrize('command', _commands(), ids=' '.join)
+def test_command_builds_its_job_without_data(command, server):
+  script = _ROOT / command[0]
+  if not script.exists():
+    pytest.skip(f'there is no {command[0]} yet')
+  text = script.read_text(encoding='utf-8')
+  for option in command:
+    name = option.removeprefix('--').partition('=')[0]
+    if option.startswith('--') and name in ('dry_run', 'tpu_cores') and (
+        f"'{name}'" not in text):
+      pytest.skip(f'{command[0]} has no --{name} yet')
+  server.stdin.write(json.dumps(command) + '\n')
+  server.stdin.flush()
+  status, output = json.loads(server.stdout.readline())
+  assert status == 0, output
