@@ -32,7 +32,6 @@ import sys
 # the packages of the same names.
 sys.path.append(str(pathlib.Path(__file__).parents[1] / 'shared'))
 
-
 from absl import flags
 import command_line
 import filter_sizes
