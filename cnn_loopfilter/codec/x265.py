@@ -32,6 +32,11 @@ def _pixel_format(layout):
   if layout.depth not in (8, 10):
     raise errors.InputError(
         f'x265: got {layout.depth} bits, expected 8 or 10')
+  rows, columns = frames_lib.SUBSAMPLING[layout.chroma] or (1, 1)
+  if layout.height % rows or layout.width % columns:
+    raise errors.InputError(
+        f'x265: got {layout.width}x{layout.height}, expected multiples of '
+        f'{columns}x{rows} for chroma {layout.chroma}')
   depth = '' if layout.depth == 8 else f'{layout.depth}le'
   if layout.chroma == '400':
     return f'gray{depth}'
