@@ -9,6 +9,7 @@ import matplotlib.figure
 import numpy as np
 
 from cnn_loopfilter import atomic_file
+from cnn_loopfilter import comparison
 from cnn_loopfilter import evaluation
 from cnn_loopfilter import frames as frames_lib
 from cnn_loopfilter import pictures
@@ -38,6 +39,36 @@ def rate_curves(path: pathlib.Path,
     axes.grid(alpha=0.3)
   axes.legend()
   figure.suptitle(result.name)
+  _save(figure, path)
+
+
+def gain_by_work(path: pathlib.Path, report: comparison.Report) -> None:
+  """Draws the filters' average BD-rates over their kMAC for a luma pixel.
+
+  Args:
+    path: PNG to write.
+    report: its main codec's filters that have a size are drawn, against the
+      codec's own filters (or against none, where it has none).
+  """
+  run = report.runs[0]
+  against = run.pairs()[0][1]
+  kmac = sorted(report.kmac_per_pixel.items(), key=lambda item: item[1])
+  rates = [run.select(name, against)['psnr'][-1].percent for name, _ in kmac]
+  figure = matplotlib.figure.Figure(figsize=(6, 4), layout='constrained')
+  axes = figure.subplots()
+  for component, line in zip(frames_lib.COMPONENTS, zip(*rates)):
+    axes.plot([work for _, work in kmac],
+              [np.nan if rate is None else rate for rate in line], 'o-',
+              label=component)
+  for (name, work), (luma, *_) in zip(kmac, rates):
+    if luma is not None:
+      axes.annotate(name, (work, luma), xytext=(4, 6),
+                    textcoords='offset points')
+  axes.set(xscale='log', xlabel='kMAC for a luma pixel, chroma included',
+           ylabel='BD-rate (%)', title=f'{run.codec}, against its own filters'
+           if against == evaluation.ANCHOR else f'{run.codec}, against none')
+  axes.grid(alpha=0.3)
+  axes.legend()
   _save(figure, path)
 
 

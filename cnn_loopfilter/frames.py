@@ -29,9 +29,11 @@ def sample_dtype(depth: int) -> np.dtype:
 class Format:
   """Size in luma samples, bits of a sample, chroma (a key of SUBSAMPLING).
 
+  A size that the subsampling does not divide gives chroma planes whose last
+  row or column belongs to fewer luma samples.
+
   Raises:
-    InputError: for an unknown depth or chroma, or a size that the chroma
-      planes do not divide.
+    InputError: for an unknown depth or chroma, or a size below 1x1.
   """
   width: int
   height: int
@@ -45,12 +47,9 @@ class Format:
     if self.chroma not in SUBSAMPLING:
       raise errors.InputError(f'chroma: got {self.chroma!r}, expected one of '
                               f'{", ".join(SUBSAMPLING)}')
-    rows, columns = SUBSAMPLING[self.chroma] or (1, 1)
-    if self.height < 1 or self.width < 1 or (
-        self.height % rows or self.width % columns):
-      raise errors.InputError(
-          f'size: got {self.width}x{self.height}, expected multiples of '
-          f'{columns}x{rows} for chroma {self.chroma}')
+    if self.height < 1 or self.width < 1:
+      raise errors.InputError(f'size: got {self.width}x{self.height}, expected '
+                              '1x1 or more')
 
   @property
   def plane_shapes(self) -> tuple[tuple[int, int], ...]:
@@ -59,7 +58,7 @@ class Format:
     if not SUBSAMPLING[self.chroma]:
       return (luma,)
     rows, columns = SUBSAMPLING[self.chroma]
-    return (luma, *[(self.height // rows, self.width // columns)] * 2)
+    return (luma, *[(-(-self.height // rows), -(-self.width // columns))] * 2)
 
   @property
   def frame_bytes(self) -> int:

@@ -54,9 +54,9 @@ def to_rgb(frame: frames.Frame) -> np.ndarray:
   if len(planes) == 1:
     planes += [np.full_like(planes[0], 128)] * 2
   height, width = planes[0].shape
-  planes[1:] = [
-      plane.repeat(height // plane.shape[0], 0).repeat(
-          width // plane.shape[1], 1) for plane in planes[1:]]
+  rows, columns = frames.SUBSAMPLING[frame.format.chroma] or (1, 1)
+  planes[1:] = [plane.repeat(rows, 0)[:height].repeat(columns, 1)[:, :width]
+                for plane in planes[1:]]
   rgb = (np.stack(planes, -1) - _OFFSET) @ np.linalg.inv(_MATRIX).T
   return np.rint(rgb.clip(0, 1) * 255).astype(np.uint8)
 

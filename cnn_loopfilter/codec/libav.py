@@ -37,7 +37,7 @@ def pixel_format(name: str, layout: frames_lib.Format,
     chromas: keys of `frames.SUBSAMPLING` that the codec takes.
 
   Raises:
-    InputError: for another depth or chroma.
+    InputError: for another depth or chroma, or an odd size.
   """
   if layout.depth not in (8, 10):
     raise errors.InputError(
@@ -45,6 +45,11 @@ def pixel_format(name: str, layout: frames_lib.Format,
   if layout.chroma not in chromas:
     raise errors.InputError(f'{name}: got chroma {layout.chroma}, expected '
                             f'one of {", ".join(chromas)}')
+  rows, columns = frames_lib.SUBSAMPLING[layout.chroma] or (1, 1)
+  if layout.height % rows or layout.width % columns:
+    raise errors.InputError(
+        f'{name}: got {layout.width}x{layout.height}, expected multiples of '
+        f'{columns}x{rows} for chroma {layout.chroma}')
   depth = '' if layout.depth == 8 else f'{layout.depth}le'
   if layout.chroma == '400':
     return f'gray{depth}'

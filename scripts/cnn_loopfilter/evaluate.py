@@ -143,6 +143,10 @@ def _draw_crops(sequences, codec, qp, filters, folder):
 def _draw(report, codecs, sequences, qp, filters, folder):
   """Draws curves and crops; returns those that go on the page."""
   curves, crops = [], []
+  if len(report.kmac_per_pixel) > 1:
+    path = folder / 'gain-by-work.png'
+    figures.gain_by_work(path, report)
+    curves.append(html_report.Curves('Gain by work', path.read_bytes()))
   if len(report.runs) > 1:
     path = folder / 'rd-codecs.png'
     figures.rate_curves(path, figures.average(comparison.joined(

@@ -16,8 +16,10 @@ def test_chroma_blocks_follow_the_subsampling(chroma, edges):
 
 @pytest.mark.parametrize('component', [0, 1])
 @pytest.mark.parametrize('size', blocks.SIZES)
-def test_sums_are_those_of_slices_at_the_border_too(component, size):
-  grid = blocks.Grid(frames.Format(150, 70, 8, '422'), size)
+@pytest.mark.parametrize('width, chroma', [(150, '422'), (129, '420')])
+def test_sums_are_those_of_slices_at_the_border_too(component, size, width,
+                                                    chroma):
+  grid = blocks.Grid(frames.Format(width, 65, 8, chroma), size)
   shape = grid.format.plane_shapes[component]
   values = np.random.default_rng(0).integers(0, 99, shape)
   height, width = grid.edges(component)

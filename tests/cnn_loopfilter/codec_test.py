@@ -59,6 +59,10 @@ def test_x265_tells_what_it_cannot_do():
     x265.X265('best')
   with pytest.raises(errors.InputError, match='12 bits, expected 8 or 10'):
     next(x265.X265().encode([wave_frames.frame(depth=12)], 30, 'none'))
+  layout = frames.Format(63, 48)
+  odd = frames.frame_from_bytes(bytes(layout.frame_bytes), layout)
+  with pytest.raises(errors.InputError, match='got 63x48, expected multiples'):
+    next(x265.X265().encode([odd], 30, 'none'))
 
 
 def test_a_cached_coding_is_not_made_again(tmp_path):

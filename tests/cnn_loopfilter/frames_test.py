@@ -21,12 +21,17 @@ def test_a_format_knows_its_planes_and_bytes(
   assert frame.to_bytes() == data
 
 
+@pytest.mark.parametrize('chroma, shape', [
+    ('420', (5, 7)), ('422', (9, 7)), ('444', (9, 13))])
+def test_chroma_of_an_odd_size_is_rounded_up(chroma, shape):
+  assert frames.Format(13, 9, 8, chroma).plane_shapes == (
+      (9, 13), shape, shape)
+
+
 @pytest.mark.parametrize('arguments, message', [
     ((12, 8, 9), 'depth: got 9, expected one of 8, 10, 12'),
     ((12, 8, 8, '411'), "chroma: got '411', expected one of 400, 420"),
-    ((13, 8), 'size: got 13x8, expected multiples of 2x2 for chroma 420'),
-    ((13, 8, 8, '422'), 'size: got 13x8, expected multiples of 2x1'),
-    ((0, 8, 8, '444'), 'size: got 0x8'),
+    ((0, 8, 8, '444'), 'size: got 0x8, expected 1x1 or more'),
 ])
 def test_unknown_formats_are_refused(arguments, message):
   with pytest.raises(errors.InputError, match=message):

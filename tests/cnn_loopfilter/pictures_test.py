@@ -24,3 +24,14 @@ def test_an_odd_row_and_column_of_a_picture_are_left_out():
 def test_less_than_a_chroma_sample_is_refused():
   with pytest.raises(errors.InputError, match='got 1x6, expected 2x2 or more'):
     pictures.from_rgb(np.zeros((6, 1, 3), np.uint8))
+
+
+@pytest.mark.parametrize('chroma', list(frames.SUBSAMPLING))
+def test_odd_frames_can_be_looked_at(chroma):
+  layout = frames.Format(9, 7, 8, chroma)
+  frame = frames.Frame(tuple(
+      np.full(shape, value, np.uint8) for shape, value in
+      zip(layout.plane_shapes, (81, 90, 240))), layout)
+  rgb = pictures.to_rgb(frame)
+  assert rgb.shape == (7, 9, 3)
+  assert (rgb == rgb[0, 0]).all()

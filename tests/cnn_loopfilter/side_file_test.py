@@ -106,7 +106,7 @@ def test_records_out_of_order_are_found():
     ({'width': 2 ** 31}, 'got a header of 60 bytes, 2147483648x32'),
     ({'chroma': 4}, 'chroma 4'), ({'coding': 2}, 'coding 2'),
     ({'block': 16}, 'got 16 luma samples'), ({'depth': 9}, 'got 9, expected'),
-    ({'width': 0}, 'got 0x32'), ({'width': 63}, 'got 63x32'),
+    ({'width': 0}, 'got 0x32'),
 ])
 def test_headers_that_do_not_fit_are_told(fields, message):
   told = {'version': 1, 'size': 60, 'width': 64, 'height': 32, 'depth': 8,

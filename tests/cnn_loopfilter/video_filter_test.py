@@ -79,9 +79,12 @@ def _half_filtered(coded, filter_jobs):
 
 
 @pytest.mark.parametrize('chroma', list(frames.SUBSAMPLING))
-@pytest.mark.parametrize('depth, coding', [(8, 'arithmetic'), (10, 'plain')])
-def test_both_sides_reach_the_same_frames(filter_jobs, depth, chroma, coding):
-  layout = frames.Format(72, 40, depth, chroma)
+@pytest.mark.parametrize('depth, coding, size', [
+    (8, 'arithmetic', (72, 40)), (10, 'plain', (72, 40)),
+    (8, 'arithmetic', (71, 37))])
+def test_both_sides_reach_the_same_frames(filter_jobs, depth, chroma, coding,
+                                          size):
+  layout = frames.Format(*size, depth, chroma)
   coded = _video(layout, noise=6)
   original = _half_filtered(coded, filter_jobs)
   result, data = _encoded(coded, original, filter_jobs, coding, qp=37)

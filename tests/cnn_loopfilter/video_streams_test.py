@@ -76,6 +76,17 @@ def test_range_and_rate_are_kept(tmp_path, full, word):
       'F30000:1001', 'Ip', 'A1:1', 'C420', word)
 
 
+@pytest.mark.parametrize('chroma', ['420', '422'])
+def test_odd_sizes_keep_their_chroma(tmp_path, chroma):
+  layout = frames.Format(97, 63, 8, chroma)
+  path = clips.write_stream(tmp_path / 'a.mkv', layout, 2, 'ffv1')
+  opened = video.open_video(path)
+  assert opened.format == layout
+  for number, picture in enumerate(opened.open()):
+    # FFV1 loses nothing.
+    assert picture.frame.to_bytes() == clips.frame(layout, number).to_bytes()
+
+
 def test_quantizers_on_other_scales_are_not_taken_for_qps(tmp_path):
   path = clips.write_stream(tmp_path / 'a.mkv', _SMALL, 2, 'mpeg2video')
   opened = video.open_video(path)
