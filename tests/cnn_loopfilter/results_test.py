@@ -3,11 +3,13 @@ import io
 import json
 import math
 
+from PIL import Image
 import pytest
 
 from cnn_loopfilter import comparison
 from cnn_loopfilter import errors
 from cnn_loopfilter import evaluation
+from cnn_loopfilter import figures
 from cnn_loopfilter import results
 from cnn_loopfilter import tables
 
@@ -90,6 +92,13 @@ def test_a_codec_without_filters_gives_an_empty_table():
   report = comparison.Report([comparison.run('plain', found)])
   assert tables.summary(report).lines == ()
   assert 'plain' in results.markdown(report)
+
+
+def test_the_gain_is_drawn_over_the_work(tmp_path):
+  report = comparison.Report([_run()], {'CNN': 12.0})
+  figures.gain_by_work(tmp_path / 'gain.png', report)
+  with Image.open(tmp_path / 'gain.png') as picture:
+    assert picture.size == (600, 400)
 
 
 def test_files_hold_everything(tmp_path):
