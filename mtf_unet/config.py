@@ -210,6 +210,9 @@ class NetworkConfig:
   deep_supervision: int = 0
   # 'float32' or 'bfloat16'; master weights are float32 in either case.
   activation_dtype: str = 'float32'
+  # Levels (0 the finest) of whose layers the backward pass keeps only what
+  # convolutions return; the rest is computed again (docs/memory.md).
+  recompute: tuple[int, ...] = ()
 
   def __post_init__(self):
     _require(self.dimensions in (2, 3), 'network.dimensions', self.dimensions,
@@ -227,6 +230,9 @@ class NetworkConfig:
              self.dropout_keep, 'a probability above 0, at most 1')
     _require(0 <= self.batch_norm_momentum < 1, 'network.batch_norm_momentum',
              self.batch_norm_momentum, 'a number in [0, 1)')
+    _require(all(0 <= level < self.levels for level in self.recompute),
+             'network.recompute', self.recompute,
+             f'levels from 0 to {self.levels - 1}')
     _require(self.activation_dtype in ('float32', 'bfloat16'),
              'network.activation_dtype', self.activation_dtype,
              "'float32' or 'bfloat16'")

@@ -10,6 +10,7 @@ by just the margin it reads (`window` has the formulas).
 import tensorflow as tf
 
 from mtf_unet import halo
+from mtf_unet import recomputation
 from mtf_unet import window
 from mtf_unet.mtf_compat import mtf
 
@@ -52,7 +53,8 @@ class ConvolutionOperation(mtf.Operation):
 
   Once lowered, `widened` holds the blocks with their margins, which the filter
   gradient takes instead of exchanging again: what it reads, and no more, then
-  stays in memory in place of x.
+  stays in memory in place of x. Where x is one that is computed again, its
+  margins are exchanged again as well.
   """
 
   def __init__(self, x, w, output_shape, geometry, name='convolution'):
@@ -62,10 +64,12 @@ class ConvolutionOperation(mtf.Operation):
 
   def gradient(self, grad_ys):
     (dy,), (x, w) = grad_ys, self.inputs
-    return [
-        InputGradientOperation(dy, w, x.shape, self._geometry).outputs[0],
-        FilterGradientOperation(x, dy, w.shape, self._geometry,
-                                convolution=self).outputs[0]]
+    dw = FilterGradientOperation(x, dy, w.shape, self._geometry,
+                                 convolution=self)
+    dx = InputGradientOperation(
+        dy, w, x.shape, self._geometry,
+        follows=dw if recomputation.is_recomputed(x) else None)
+    return [dx.outputs[0], dw.outputs[0]]
 
   def lower(self, lowering):
     mesh_impl, geometry = lowering.mesh_impl(self), self._geometry
@@ -85,13 +89,17 @@ def _widened(mesh_impl, blocks, shape, geometry):
                        geometry.input_margins), 'VALID'
 
 
-class InputGradientOperation(mtf.Operation):
-  """The gradient of a convolution to its input: a transposed convolution."""
+class InputGradientOperation(recomputation.Recomputable):
+  """The gradient of a convolution to its input: a transposed convolution.
 
-  def __init__(self, dy, w, input_shape, geometry,
+  It waits for the filter gradient that it `follows`, if any, so that an input
+  computed again has gone before the gradient to it is there.
+  """
+
+  def __init__(self, dy, w, input_shape, geometry, follows=None,
                name='convolution_input_gradient'):
     super().__init__([dy, w], name=name)
-    self._geometry = geometry
+    self._geometry, self._follows = geometry, follows
     self._outputs = [mtf.Tensor(self, input_shape, dy.dtype)]
 
   def gradient(self, grad_ys):
@@ -100,11 +108,13 @@ class InputGradientOperation(mtf.Operation):
         ConvolutionOperation(dx, w, dy.shape, self._geometry).outputs[0],
         FilterGradientOperation(dx, dy, w.shape, self._geometry).outputs[0]]
 
-  def lower(self, lowering):
+  def compute(self, lowering, *blocks):
     mesh_impl, geometry = lowering.mesh_impl(self), self._geometry
     dy, w = self.inputs
     shape = mesh_impl.slice_shape(self.outputs[0].shape)
-    blocks, filters = lowering.tensors[dy], lowering.tensors[w]
+    (blocks,), filters = blocks, lowering.tensors[w]
+    if self._follows:
+      blocks = recomputation.gated(mesh_impl, blocks, self._follows.local)
     if not _is_split(mesh_impl, dy.shape):
       local = lambda dy, w: _backprop_input(shape, w, dy, geometry, 'SAME')
     else:
@@ -116,8 +126,7 @@ class InputGradientOperation(mtf.Operation):
         local = lambda dy, w: _convolve(dy, w, geometry, 'VALID')
       else:
         local = _cropped_transposed_convolution(shape, geometry)
-    lowering.set_tensor_lowering(self.outputs[0], mesh_impl.slicewise(
-        local, blocks, filters))
+    return (mesh_impl.slicewise(local, blocks, filters),)
 
 
 def _turned(w):
@@ -145,7 +154,10 @@ def _cropped_transposed_convolution(shape, geometry):
 
 
 class FilterGradientOperation(mtf.Operation):
-  """The gradient of a convolution to its filter, summed over the blocks."""
+  """The gradient of a convolution to its filter, summed over the blocks.
+
+  Once lowered, `local` holds each block's part of the sum.
+  """
 
   def __init__(self, x, dy, filter_shape, geometry, convolution=None,
                name='convolution_filter_gradient'):
@@ -161,17 +173,20 @@ class FilterGradientOperation(mtf.Operation):
     mesh_impl, geometry = lowering.mesh_impl(self), self._geometry
     x, dy = self.inputs
     shape = mesh_impl.slice_shape(self.outputs[0].shape)
-    if self._convolution:
+    # At most one of the two is of the forward pass; the other one comes down.
+    dy_blocks = recomputation.again(lowering, dy, lowering.tensors[x])
+    if self._convolution and not recomputation.is_recomputed(x):
       blocks = self._convolution.widened
       padding = 'VALID' if _is_split(mesh_impl, x.shape) else 'SAME'
     else:
-      blocks, padding = _widened(mesh_impl, lowering.tensors[x], x.shape,
-                                 geometry)
-    dw = mesh_impl.slicewise(
+      blocks, padding = _widened(
+          mesh_impl, recomputation.again(lowering, x, lowering.tensors[dy]),
+          x.shape, geometry)
+    self.local = mesh_impl.slicewise(
         lambda x, dy: _backprop_filter(x, shape, dy, geometry, padding),
-        blocks, lowering.tensors[dy])
+        blocks, dy_blocks)
     lowering.set_tensor_lowering(self.outputs[0], mesh_impl.allreduce(
-        dw, split_axes(mesh_impl, x.shape), 'SUM'))
+        self.local, split_axes(mesh_impl, x.shape), 'SUM'))
 
 
 def split_axes(mesh_impl, shape: mtf.Shape) -> list[int]:

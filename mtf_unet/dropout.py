@@ -10,6 +10,7 @@ import zlib
 
 import tensorflow as tf
 
+from mtf_unet import recomputation
 from mtf_unet.mtf_compat import mtf
 
 
@@ -95,7 +96,7 @@ def _random_below(shape, seed, limit):
   return tf.reshape(bits, shape) < limit
 
 
-class DropoutOperation(mtf.Operation):
+class DropoutOperation(recomputation.Recomputable):
   """y = x * mask / keep; the mask is a second output."""
 
   def __init__(self, x, dropout):
@@ -105,17 +106,48 @@ class DropoutOperation(mtf.Operation):
                      mtf.Tensor(self, x.shape, tf.bool)]
 
   def gradient(self, grad_ys):
-    return [MaskOperation(grad_ys[0], self.outputs[1],
-                          self._dropout.scale).outputs[0]]
+    mask = mask_for_gradient(self, self._dropout, grad_ys[0])
+    return [MaskOperation(grad_ys[0], mask, self._dropout.scale).outputs[0]]
+
+  def compute(self, lowering, *blocks):
+    mesh_impl, (x,) = lowering.mesh_impl(self), blocks
+    masks = self._dropout.masks(mesh_impl, x, self.inputs[0].shape, self.name)
+    return mesh_impl.slicewise(
+        lambda x, mask: apply_mask(x, mask, self._dropout.scale), x,
+        masks), masks
+
+
+class MaskAgainOperation(mtf.Operation):
+  """Draws the masks of a layer once more when a gradient has come down."""
+
+  def __init__(self, dy, dropout, layer):
+    super().__init__([dy], name='mask_again')
+    self._dropout, self._layer = dropout, layer
+    self._outputs = [mtf.Tensor(self, dy.shape, tf.bool)]
+
+  @property
+  def has_gradient(self):
+    return False
 
   def lower(self, lowering):
-    mesh_impl, (x,) = lowering.mesh_impl(self), self.inputs
-    blocks = lowering.tensors[x]
-    masks = self._dropout.masks(mesh_impl, blocks, x.shape, self.name)
-    lowering.set_tensor_lowering(self.outputs[1], masks)
-    lowering.set_tensor_lowering(self.outputs[0], mesh_impl.slicewise(
-        lambda x, mask: apply_mask(x, mask, self._dropout.scale),
-        blocks, masks))
+    dy, = self.inputs
+    lowering.set_tensor_lowering(self.outputs[0], self._dropout.masks(
+        lowering.mesh_impl(self), lowering.tensors[dy], dy.shape,
+        self._layer))
+
+
+def mask_for_gradient(operation: recomputation.Recomputable, how: Dropout,
+                      dy: mtf.Tensor) -> mtf.Tensor:
+  """Returns the mask that an operation drew: its second output, or anew.
+
+  Args:
+    operation: drew it under its own name for a tensor of dy's shape.
+    how: where masks come from.
+    dy: the gradient to the operation's result.
+  """
+  if operation.recomputed:
+    return MaskAgainOperation(dy, how, operation.name).outputs[0]
+  return operation.outputs[1]
 
 
 class MaskOperation(mtf.Operation):

@@ -23,6 +23,7 @@ import tensorflow as tf
 
 from mtf_unet import convolution
 from mtf_unet import dropout as dropout_lib
+from mtf_unet import recomputation
 from mtf_unet.mtf_compat import mtf
 
 
@@ -129,7 +130,7 @@ def _statistics_axes(mesh_impl, shape, settings):
   return convolution.split_axes(mesh_impl, mtf.Shape(dims))
 
 
-class NormalizeOperation(mtf.Operation):
+class NormalizeOperation(recomputation.Recomputable):
   """The block's formula; outputs y and, with dropout, the mask."""
 
   def __init__(self, x, gamma, beta, mean, variance, settings, *, frozen):
@@ -140,28 +141,30 @@ class NormalizeOperation(mtf.Operation):
       self._outputs.append(mtf.Tensor(self, x.shape, tf.bool))
 
   def gradient(self, grad_ys):
-    mask = self.outputs[1:]
+    settings, (dy, *_) = self._settings, grad_ys
+    mask = [dropout_lib.mask_for_gradient(self, settings.dropout, dy)
+            ] if settings.dropout else []
     operation = NormalizeGradientOperation(
-        grad_ys[0], self.inputs, mask, self._settings, frozen=self._frozen)
+        dy, self.inputs, mask, settings, frozen=self._frozen)
     return operation.outputs + [None, None]
 
-  def lower(self, lowering):
+  def compute(self, lowering, *blocks):
     mesh_impl, settings = lowering.mesh_impl(self), self._settings
-    x, *channelwise = map(lowering.tensors.get, self.inputs)
-    masks = []
+    (x,), masks = blocks, []
+    channelwise = list(map(lowering.tensors.get, self.inputs[1:]))
     if settings.dropout:
       masks = [settings.dropout.masks(mesh_impl, x, self.inputs[0].shape,
                                       self.name)]
-      lowering.set_tensor_lowering(self.outputs[1], masks[0])
 
     def local(x, scale, offset, zero, one, *mask):
       y = _affine(x, scale, offset, zero, one, settings)
       if settings.slope != 1.0:
         y = tf.nn.leaky_relu(y, settings.slope)
       return dropout_lib.apply_mask(y, mask[0], 1.0) if mask else y
-    lowering.set_tensor_lowering(self.outputs[0], mesh_impl.slicewise(
+    y = mesh_impl.slicewise(
         local, x, *_scale_and_offset(mesh_impl, channelwise, settings),
-        *_constants(mesh_impl, self.inputs[3]), *masks))
+        *_constants(mesh_impl, self.inputs[3]), *masks)
+    return y, *masks
 
 
 def _scale_and_offset(mesh_impl, channelwise, settings):

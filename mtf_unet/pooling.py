@@ -11,6 +11,7 @@ import math
 
 import tensorflow as tf
 
+from mtf_unet import recomputation
 from mtf_unet.mtf_compat import mtf
 
 
@@ -74,7 +75,7 @@ def _average_gradient(x, y, dy, windows):
   return dy
 
 
-class PoolOperation(mtf.Operation):
+class PoolOperation(recomputation.Recomputable):
   """y = the maximum or average of each window."""
 
   def __init__(self, x, windows, kind):
@@ -90,11 +91,9 @@ class PoolOperation(mtf.Operation):
         self.inputs[0], self.outputs[0], grad_ys[0], self._windows,
         self._kind).outputs
 
-  def lower(self, lowering):
-    lowering.set_tensor_lowering(
-        self.outputs[0], lowering.mesh_impl(self).slicewise(
-            lambda x: _pool(x, self._windows, self._kind),
-            lowering.tensors[self.inputs[0]]))
+  def compute(self, lowering, *blocks):
+    return (lowering.mesh_impl(self).slicewise(
+        lambda x: _pool(x, self._windows, self._kind), *blocks),)
 
 
 class PoolGradientOperation(mtf.Operation):
@@ -111,10 +110,17 @@ class PoolGradientOperation(mtf.Operation):
     return False
 
   def lower(self, lowering):
+    x, y, dy = self.inputs
+    dy_blocks = lowering.tensors[dy]
+    x_blocks = recomputation.again(lowering, x, dy_blocks)
+    if recomputation.is_recomputed(y):
+      y_blocks, = y.operation.compute(lowering, x_blocks)
+    else:
+      y_blocks = lowering.tensors[y]
     lowering.set_tensor_lowering(
         self.outputs[0], lowering.mesh_impl(self).slicewise(
             lambda x, y, dy: self._function(x, y, dy, self._windows),
-            *map(lowering.tensors.get, self.inputs)))
+            x_blocks, y_blocks, dy_blocks))
 
 
 def _check_windows(x, windows):

@@ -21,8 +21,10 @@ from mtf_unet import architecture
 from mtf_unet import config as config_lib
 from mtf_unet import convolution
 from mtf_unet import dropout as dropout_lib
+from mtf_unet import joining
 from mtf_unet import normalization
 from mtf_unet import pooling
+from mtf_unet import recomputation
 from mtf_unet.mtf_compat import mtf
 
 
@@ -80,7 +82,10 @@ class Network:
       # What goes up is a level's result.
       if layer.kind == architecture.UP and layer.level + 1 in heads:
         self.coarse_logits.insert(0, self._head(x, heads[layer.level + 1]))
+      first = len(x.graph.operations)
       x = build[layer.kind](x, layer)
+      if layer.level in self.config.recompute:
+        recomputation.mark(x.graph.operations[first:])
     return x
 
   def _convolution(self, x, layer):
@@ -104,8 +109,7 @@ class Network:
     return dropout_lib.dropout(x, self.dropout) if self.dropout else x
 
   def _join(self, x, layer):
-    skip = _renamed(self._skips.pop(layer.level), x)
-    return mtf.concat([x, skip], x.shape.dims[-1].name)
+    return joining.join(x, self._skips.pop(layer.level))
 
   def _head(self, x, layer):
     classes = mtf.Dimension('classes', layer.outputs)
@@ -116,9 +120,3 @@ class Network:
           x.mesh, 'bias', mtf.Shape([classes]), dtype=tf.float32,
           initializer=tf.compat.v1.zeros_initializer())
     return mtf.cast(x, tf.float32) + bias
-
-
-def _renamed(x, like):
-  """Gives x's channel dim the name that the other tensor's has."""
-  return mtf.rename_dimension(x, x.shape.dims[-1].name,
-                              like.shape.dims[-1].name)

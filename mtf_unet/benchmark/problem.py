@@ -21,6 +21,7 @@ class Problem:
     num_classes: of the labels.
     learning_rate: constant, the same in all.
     loss: weights of cross entropy and Dice.
+    recompute: levels whose activations the mesh computes again.
   """
   base_filters: int = 32
   size: int = 64
@@ -28,6 +29,7 @@ class Problem:
   num_classes: int = 3
   learning_rate: float = 0.003
   loss: config_lib.LossConfig = config_lib.LossConfig()
+  recompute: tuple[int, ...] = ()
 
   def __post_init__(self):
     for key in ('base_filters', 'size', 'steps'):
@@ -38,7 +40,8 @@ class Problem:
   @property
   def network(self) -> config_lib.NetworkConfig:
     """The architecture, in every framework."""
-    return config_lib.NetworkConfig(base_filters=self.base_filters)
+    return config_lib.NetworkConfig(base_filters=self.base_filters,
+                                    recompute=self.recompute)
 
   def check_split(self, spatial_split: tuple[int, int, int]) -> None:
     """Raises InputError where the volume does not divide into the blocks."""
