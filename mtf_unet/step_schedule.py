@@ -7,7 +7,8 @@ and `losses`; sizes are those of one block. No TensorFlow here.
 
 Names of tensors: `<layer>` is a layer's result, `<layer>/output` that of its
 convolution before the norm, `<layer>/widened` its input with the margins that
-the filter reads, `<layer>/mask` what dropout keeps, `d <tensor>` a gradient.
+the filter reads, `<layer>/mask` what dropout keeps, `d <tensor>` a gradient,
+`<tensor> again N` what `recomputation` makes in the backward pass.
 """
 
 from collections.abc import Sequence
@@ -106,7 +107,9 @@ class _Builder:
     self._whole_statistics = whole_statistics
     self._keep = config.network.dropout_keep
     self.operations = []
-    self._inputs, self._skips = {}, {}
+    # By layer: what it was fed, and what its filter reads of that.
+    self._fed, self._inputs = {}, {}
+    self._skips, self._made_by = {}, {}
 
   def _add(self, name, layer, reads, writes, scratch=0, backward=False):
     self.operations.append(Operation(
@@ -132,7 +135,8 @@ class _Builder:
 
   def forward(self, layer, x):
     """Adds a layer's forward part on tensor x; returns its result."""
-    self._inputs[layer.name] = x
+    self._fed[layer.name] = self._inputs[layer.name] = x
+    self._made_by[layer.name] = layer
     {architecture.CONVOLUTION: self._convolution,
      architecture.POOL: self._pool, architecture.UP: self._up,
      architecture.JOIN: self._join,
@@ -153,8 +157,41 @@ class _Builder:
     self._add('norm, activation, dropout', layer, [f'{name}/output'], writes,
               scratch)
 
+  def _recomputes(self, tensor):
+    return (tensor in self._made_by
+            and self._made_by[tensor].level in self._network.recompute)
+
+  def _again(self, tensor, layer):
+    """Adds what makes a tensor anew for a layer's gradient, if it is not kept.
+
+    Returns:
+      The name of what the gradient reads.
+    """
+    if not self._recomputes(tensor):
+      return tensor
+    made = self._made_by[tensor]
+    size = self._bytes(made.level, made.outputs)
+    if made.kind == architecture.CONVOLUTION:
+      sources = [f'{tensor}/output']
+    else:
+      fed = [self._fed[tensor]]
+      if made.kind == architecture.JOIN:
+        fed.append(self._skips[made.level])
+      sources = [self._again(x, layer) for x in fed]
+    name = f'{tensor} again {len(self.operations)}'
+    scratch = 0
+    if self._drops(made):
+      scratch = size + self._block.numbers(made.level, made.outputs)
+    self._add('computed again', layer, sources, {name: size}, scratch,
+              backward=True)
+    return name
+
   def _pool(self, layer, x):
     self._skips[layer.level - 1] = x
+    if self._recomputes(x):
+      self._add('pooling', layer, [x],
+                {layer.name: self._bytes(layer.level, layer.outputs)})
+      return
     # Which voxel of a window was the largest is known, and computed, at once.
     self._add('pooling', layer, [x],
               {layer.name: self._bytes(layer.level, layer.outputs),
@@ -197,12 +234,12 @@ class _Builder:
 
   def _convolution_gradient(self, layer, x):
     name, size = layer.name, self._bytes(layer.level, layer.outputs)
-    mask = f'{name}/mask' if self._drops(layer) else None
+    mask, mask_again = self._mask(layer)
     # One kernel where a block holds the whole statistic; else what flows back
     # through the statistics is taken off in a pass of its own.
     self._add('through activation', layer,
               [f'd {name}', f'{name}/output', mask], {f'd {name}/normed': size},
-              backward=True)
+              mask_again, backward=True)
     self._add('norm gradient', layer, [f'd {name}/normed', f'{name}/output'],
               {f'd {name}/output': size},
               0 if self._whole_statistics else size, backward=True)
@@ -215,24 +252,43 @@ class _Builder:
                 {f'd {x}': self._bytes(layer.level, layer.inputs)},
                 backward=True)
 
+  def _mask(self, layer):
+    """The mask that a gradient reads, or the bytes of one drawn again."""
+    if not self._drops(layer):
+      return None, 0
+    if self._recomputes(layer.name):
+      return None, self._block.numbers(layer.level, layer.outputs)
+    return f'{layer.name}/mask', 0
+
   def _filter_gradient(self, layer, dy):
-    self._add('filter gradient', layer, [self._inputs[layer.name], dy], {},
-              backward=True)
+    x, read = self._fed[layer.name], self._inputs[layer.name]
+    if self._recomputes(x):
+      read = self._again(x, layer)
+      if layer.kind == architecture.CONVOLUTION:
+        margins = geometry(layer, self._network.dimensions).input_margins
+        read = self._widen(f'{layer.name}/widened again', layer, read,
+                           layer.level, layer.inputs, margins, True)
+    self._add('filter gradient', layer, [read, dy], {}, backward=True)
 
   def _pool_gradient(self, layer, x):
-    size = self._bytes(layer.level - 1, layer.inputs)
+    size, scratch = self._bytes(layer.level - 1, layer.inputs), 0
+    largest = f'{layer.name}/largest'
+    if self._recomputes(x):
+      largest = self._again(x, layer)
+      scratch = self._block.numbers(layer.level - 1, layer.inputs)
     # The window's voxels are stacked, then moved to their places; what comes
     # back through the decoder is added in place.
     self._add('pooling gradient', layer,
-              [f'{layer.name}/largest', f'd {layer.name}', f'd {x}/skipped'],
-              {f'd {x}': size}, scratch=size, backward=True)
+              [largest, f'd {layer.name}', f'd {x}/skipped'],
+              {f'd {x}': size}, scratch=scratch + size, backward=True)
 
   def _up_gradient(self, layer, x):
     name, size = layer.name, self._bytes(layer.level, layer.outputs)
     dy = f'd {name}'
     if self._drops(layer):
-      self._add('through dropout', layer, [dy, f'{name}/mask'],
-                {f'{dy}/output': size}, backward=True)
+      mask, mask_again = self._mask(layer)
+      self._add('through dropout', layer, [dy, mask],
+                {f'{dy}/output': size}, mask_again, backward=True)
       dy = f'{dy}/output'
     self._filter_gradient(layer, dy)
     self._add('input gradient', layer, [dy],

@@ -57,6 +57,12 @@ _VARIANT = flags.DEFINE_string(
     'variant', '', 'Run this row alone, in this process, and print its '
     'figures as one line of JSON.')
 _MODE = flags.DEFINE_string('mode', '', "With --variant: the row's mode.")
+_RECOMPUTE = flags.DEFINE_multi_integer(
+    'recompute', [], 'Level whose activations the meshes compute again instead '
+    'of keeping them; once for each level (see docs/memory.md).')
+_SYSTEM_ALLOCATOR = flags.DEFINE_bool(
+    'system_allocator', False, "Let TensorFlow take memory from the system's "
+    'allocator, which gives it back at once, instead of from its own.')
 _PROFILE = flags.DEFINE_bool(
     'profile', False, 'With --variant of a mesh: print where time goes.')
 
@@ -64,7 +70,8 @@ _PROFILE = flags.DEFINE_bool(
 def _command(variant: str, mode: str, steps: int) -> list[str]:
   return [sys.executable, os.path.abspath(__file__), f'--variant={variant}',
           f'--mode={mode}', f'--base={_BASE.value}', f'--size={_SIZE.value}',
-          f'--steps={steps}']
+          f'--steps={steps}',
+          *(f'--recompute={level}' for level in _RECOMPUTE.value)]
 
 
 def _machine() -> str:
@@ -114,12 +121,18 @@ def _write(folder: str, table: list[table_lib.Row], text: str, machine: str,
       # The weights of the timed network are random and decide nothing.
       'run': run_record.describe(
           {'base': _BASE.value, 'size': _SIZE.value, 'steps': _STEPS.value,
-           'repeats': _REPEATS.value, 'trials': _TRIALS.value}, seed=0)})
+           'repeats': _REPEATS.value, 'trials': _TRIALS.value,
+           'recompute': _RECOMPUTE.value,
+           'system_allocator': _SYSTEM_ALLOCATOR.value}, seed=0)})
 
 
 def main() -> None:
   """Runs one variant, or all of them into a table."""
-  problem = problem_lib.Problem(_BASE.value, _SIZE.value, _STEPS.value)
+  problem = problem_lib.Problem(_BASE.value, _SIZE.value, _STEPS.value,
+                                recompute=tuple(_RECOMPUTE.value))
+  if _SYSTEM_ALLOCATOR.value:
+    # Here and in the processes that this one starts.
+    os.environ['TF_ONEDNN_USE_SYSTEM_ALLOCATOR'] = '1'
   if _VARIANT.value:
     _run_alone(problem)
     return
