@@ -27,13 +27,28 @@ _FLOAT32_BYTES = 4
 # Mesh-TensorFlow's Adafactor factors a variable whose two largest dims are
 # both at least this long.
 _ADAFACTOR_MIN_DIM = 128
-# A process with TensorFlow 2.15 on a CPU, oneDNN on, above its idle state
-# (docs/memory.md tells how it was measured): the graph of one block, that of
-# every further block, and what the allocator, which takes memory in regions
-# each twice the last, has resident for a byte of tensors.
-_PROCESS_BYTES = 93 * _MIB
+# The graph of a process's second and every further block.
 _FURTHER_BLOCK_BYTES = 37 * _MIB
-_ALLOCATOR_FACTOR = 1.43
+
+
+@dataclasses.dataclass(frozen=True)
+class Allocator:
+  """What a process with TensorFlow 2.15 on a CPU, oneDNN on, takes above idle.
+
+  docs/memory.md tells how it was measured.
+
+  Attributes:
+    process_bytes: of the graph of one block, kernels and what else is small.
+    factor: resident bytes for a byte of tensors.
+  """
+  process_bytes: int
+  factor: float
+
+
+# Takes memory in regions, each twice the last, and cuts tensors out of them.
+TENSORFLOW_ALLOCATOR = Allocator(93 * _MIB, 1.43)
+# Gives every large tensor pages of its own, and those back when it goes.
+SYSTEM_ALLOCATOR = Allocator(137 * _MIB, 1.05)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -197,16 +212,21 @@ def _layer_plan(layer, config, block, kept, halo):
       parameters * _FLOAT32_BYTES, kept, halo)
 
 
-def process_bytes(planned: Plan) -> int:
+def process_bytes(planned: Plan, allocator: Allocator = TENSORFLOW_ALLOCATOR
+                  ) -> int:
   """Estimates the memory of one CPU process that holds the whole mesh.
 
   Its peak resident set above that of an idle process with the libraries
   loaded. The blocks share one copy of the variables.
+
+  Args:
+    planned: the plan.
+    allocator: who hands out the tensors' memory.
   """
   blocks = planned.partition.mesh_size
   tensors = planned.variables + blocks * planned.block.bytes
-  return round(_PROCESS_BYTES + (blocks - 1) * _FURTHER_BLOCK_BYTES
-               + _ALLOCATOR_FACTOR * tensors)
+  return round(allocator.process_bytes + (blocks - 1) * _FURTHER_BLOCK_BYTES
+               + allocator.factor * tensors)
 
 
 def parse_device(text: str) -> float:

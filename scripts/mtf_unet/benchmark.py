@@ -60,9 +60,6 @@ _MODE = flags.DEFINE_string('mode', '', "With --variant: the row's mode.")
 _RECOMPUTE = flags.DEFINE_multi_integer(
     'recompute', [], 'Level whose activations the meshes compute again instead '
     'of keeping them; once for each level (see docs/memory.md).')
-_SYSTEM_ALLOCATOR = flags.DEFINE_bool(
-    'system_allocator', False, "Let TensorFlow take memory from the system's "
-    'allocator, which gives it back at once, instead of from its own.')
 _PROFILE = flags.DEFINE_bool(
     'profile', False, 'With --variant of a mesh: print where time goes.')
 
@@ -122,17 +119,13 @@ def _write(folder: str, table: list[table_lib.Row], text: str, machine: str,
       'run': run_record.describe(
           {'base': _BASE.value, 'size': _SIZE.value, 'steps': _STEPS.value,
            'repeats': _REPEATS.value, 'trials': _TRIALS.value,
-           'recompute': _RECOMPUTE.value,
-           'system_allocator': _SYSTEM_ALLOCATOR.value}, seed=0)})
+           'recompute': _RECOMPUTE.value}, seed=0)})
 
 
 def main() -> None:
   """Runs one variant, or all of them into a table."""
   problem = problem_lib.Problem(_BASE.value, _SIZE.value, _STEPS.value,
                                 recompute=tuple(_RECOMPUTE.value))
-  if _SYSTEM_ALLOCATOR.value:
-    # Here and in the processes that this one starts.
-    os.environ['TF_ONEDNN_USE_SYSTEM_ALLOCATOR'] = '1'
   if _VARIANT.value:
     _run_alone(problem)
     return

@@ -32,6 +32,12 @@ _SIZES = flags.DEFINE_list('sizes', ['64', '96', '128'],
                            'Voxels along each edge.')
 _BASE = flags.DEFINE_integer('base', 16, 'Filters of the first level.')
 _VARIANT = flags.DEFINE_string('variant', 'mesh 1x1x1', 'Mesh to measure.')
+_RECOMPUTE = flags.DEFINE_multi_integer(
+    'recompute', [], 'Level whose activations are computed again instead of '
+    'kept; once for each level.')
+_SYSTEM_ALLOCATOR = flags.DEFINE_bool(
+    'system_allocator', False, 'Start the processes with the environment that '
+    "makes TensorFlow use the system's allocator (see docs/memory.md).")
 _STEPS = flags.DEFINE_integer('steps', 3, 'Steps after two of warm-up.')
 _OUTPUT = flags.DEFINE_string(
     'output', '', 'File for all numbers, as JSON.')
@@ -39,6 +45,10 @@ _TIMEOUT_S = flags.DEFINE_float(
     'timeout_s', 1800, 'Seconds after which a process is given up.')
 
 _MIB = 2 ** 20
+# The second one keeps the C library from holding on to freed tensors.
+_SYSTEM_ALLOCATOR_ENVIRONMENT = {
+    'TF_ONEDNN_USE_SYSTEM_ALLOCATOR': '1',
+    'MALLOC_MMAP_THRESHOLD_': str(_MIB)}
 _BENCHMARK = pathlib.Path(__file__).with_name('benchmark.py')
 
 
@@ -56,7 +66,8 @@ def _planned(problem: problem_lib.Problem, split: tuple[int, int, int]
 
 def _measure(size: int) -> dict[str, float]:
   """Measures one size; MiB of tensors, planned and measured."""
-  problem = problem_lib.Problem(_BASE.value, size, _STEPS.value)
+  problem = problem_lib.Problem(_BASE.value, size, _STEPS.value,
+                                recompute=tuple(_RECOMPUTE.value))
   variant = variants.find(_VARIANT.value)
   if not variant.blocks:
     raise errors.InputError(
@@ -67,13 +78,17 @@ def _measure(size: int) -> dict[str, float]:
   report = rounds.run_child(
       [sys.executable, os.path.abspath(_BENCHMARK),
        f'--variant={variant.name}', f'--base={problem.base_filters}',
-       f'--size={size}', f'--steps={problem.steps}'], _TIMEOUT_S.value)
+       f'--size={size}', f'--steps={problem.steps}',
+       *(f'--recompute={level}' for level in problem.recompute)],
+      _TIMEOUT_S.value)
   if 'note' in report:
     raise errors.InputError(f'--sizes: {size}: {report["note"]}')
+  allocator = (memory_planner.SYSTEM_ALLOCATOR if _SYSTEM_ALLOCATOR.value
+               else memory_planner.TENSORFLOW_ALLOCATOR)
   return {
       'tensors_mib': (plan.variables
                       + plan.partition.mesh_size * plan.block.bytes) / _MIB,
-      'planned_mib': memory_planner.process_bytes(plan) / _MIB,
+      'planned_mib': memory_planner.process_bytes(plan, allocator) / _MIB,
       'measured_mib': report['peak_mib']}
 
 
@@ -89,7 +104,11 @@ def main() -> None:
     raise errors.InputError(
         f'--sizes: got {",".join(_SIZES.value)!r}, expected whole numbers '
         'separated by commas')
-  print(f'Base {_BASE.value}, batch 1, float32, Adafactor, {_VARIANT.value}.\n')
+  if _SYSTEM_ALLOCATOR.value:
+    os.environ.update(_SYSTEM_ALLOCATOR_ENVIRONMENT)
+  print(f'Base {_BASE.value}, batch 1, float32, Adafactor, {_VARIANT.value}, '
+        f'levels computed again {_RECOMPUTE.value}, allocator '
+        f'{"of the system" if _SYSTEM_ALLOCATOR.value else "of TensorFlow"}.\n')
   print('| size | tensors, MiB | planned for the process, MiB | measured, MiB '
         '| planned / measured |\n|---|---|---|---|---|')
   found = {}
@@ -98,7 +117,9 @@ def main() -> None:
     print(_line(size, found[str(size)]), flush=True)
   if _OUTPUT.value:
     settings = {'sizes': _SIZES.value, 'base': _BASE.value,
-                'variant': _VARIANT.value, 'steps': _STEPS.value}
+                'variant': _VARIANT.value, 'steps': _STEPS.value,
+                'recompute': _RECOMPUTE.value,
+                'system_allocator': _SYSTEM_ALLOCATOR.value}
     # The weights of the timed network are random and decide nothing.
     atomic_file.write_json(_OUTPUT.value, {
         'sizes': found, 'run': run_record.describe(settings, seed=0)})

@@ -16,10 +16,10 @@ from tests.mtf_unet import lowered
 _SIZE = (16, 8, 8)
 
 
-def _config(**mesh):
+def _config(recompute=(), **mesh):
   return config_lib.from_mapping({
       'data': {'size': _SIZE}, 'mesh': mesh,
-      'network': {'base_filters': 4, 'levels': 2},
+      'network': {'base_filters': 4, 'levels': 2, 'recompute': recompute},
       'training': {'batch_size': 2}})
 
 
@@ -56,12 +56,13 @@ def test_kept_is_what_the_backward_pass_reads_of_the_forward_pass():
   assert step_schedule.kept(operations) == {'mask': 2, 'b': 20}
 
 
+@pytest.mark.parametrize('recompute', [(), (0,), (1,), (0, 1)], ids=str)
 @pytest.mark.parametrize('mesh', [
     {}, {'spatial_split': (2, 1, 2)}, {'batch_split': 2}],
     ids=['whole', 'space', 'batch'])
-def test_everything_read_has_been_written(mesh):
+def test_everything_read_has_been_written(mesh, recompute):
   there = {step_schedule.IMAGES, step_schedule.LABELS}
-  for operation in _operations(_config(**mesh)):
+  for operation in _operations(_config(recompute, **mesh)):
     assert set(operation.reads) <= there, operation
     there |= set(operation.writes)
 
@@ -120,6 +121,33 @@ def test_written_sizes_are_those_of_the_lowered_graph(mesh):
     if partition.mesh_size > 1:
       assert [written[f'{n}/widened'] for n in normed] == [
           size(op.widened) for op in filters]
+
+
+@pytest.mark.parametrize('mesh', [{}, {'spatial_split': (2, 1, 2)}],
+                         ids=['whole', 'split'])
+def test_recomputed_levels_keep_what_convolutions_return_and_no_more(mesh):
+  kept = step_schedule.kept(_operations(_config((0, 1), **mesh)))
+  normed = [f'{scope}_{i}/output' for scope in (
+      'encoder_0', 'encoder_1', 'decoder_0') for i in range(2)]
+  # The images' margins, of one channel, are not exchanged again.
+  images = ['encoder_0_0/widened'] if mesh else []
+  assert set(kept) == {*normed, *images, 'logits'}
+
+
+def test_a_level_that_is_kept_beside_one_computed_again_keeps_its_inputs():
+  kept = step_schedule.kept(_operations(_config((0,))))
+  assert 'encoder_1_0' in kept
+  assert 'encoder_0_0' not in kept
+  assert 'pool_1' in kept
+  assert 'pool_1/largest' not in kept
+  assert 'join_0' not in kept
+
+
+def test_every_level_computed_again_lowers_the_peak():
+  peaks = [step_schedule.peak(_operations(_config(levels)), {}).bytes
+           for levels in ((), (0,), (0, 1))]
+  assert peaks == sorted(peaks, reverse=True)
+  assert peaks[2] < 0.7 * peaks[0]
 
 
 def test_first_layer_has_no_gradient_to_its_input():
