@@ -164,6 +164,9 @@ def _layer_cost(layer, config, block, blocks, batch_blocks, *, first):
     voxel = block.batch * block.activation_bytes
     margins = margin_bytes(edges, blocks, geometry.input_margins,
                            voxel_bytes=voxel * layer.inputs)
+    if not first and layer.level in config.network.recompute:
+      # An input that is computed again is widened again.
+      margins *= 2
     if not first:
       margins += margin_bytes(edges, blocks, geometry.output_margins,
                               voxel_bytes=voxel * layer.outputs)

@@ -66,6 +66,8 @@ def test_size_multiple_is_two_to_the_number_of_pools(levels, multiple):
     ({'network': {'normalization': 'layer'}}, 'network.normalization'),
     ({'network': {'dropout_keep': 0.0}}, 'network.dropout_keep'),
     ({'network': {'activation_dtype': 'float16'}}, 'activation_dtype'),
+    ({'network': {'recompute': (4,)}},
+     r'network.recompute: got \(4,\), expected levels from 0 to 3'),
     ({'loss': {'class_weights': (1.0, 2.0)}},
      'one weight for each of the 3 classes'),
     ({'loss': {'dice_classes': (3,)}}, 'loss.dice_classes.*from 0 to 2'),

@@ -103,3 +103,12 @@ def test_more_blocks_on_a_device_receive_more():
                       size=(32, 16, 16)))
   assert two.received == 2 * one.received
   assert two.flop == one.flop
+
+
+def test_an_input_that_is_computed_again_is_exchanged_again():
+  kept, again = (
+      _cost(_config(mesh={'spatial_split': (2, 1, 1)}, network={
+          'base_filters': 4, 'levels': 1, 'recompute': levels}))
+      for levels in ((), (0,)))
+  # The second convolution's input: a plane of 16 x 16 voxels, 4 channels.
+  assert again.device('margins') - kept.device('margins') == 16 * 16 * 4 * 4
