@@ -2,7 +2,8 @@
 
 Blocks compute, for every case, a handful of sums; only those cross the mesh.
 The gradient to the logits is made from the logits, the labels and the
-gradients to the sums, so neither one-hot labels nor probabilities are kept.
+gradients to the sums, so neither one-hot labels nor probabilities are kept;
+both go through a block slab by slab, so none is made of a whole large block.
 
 With p = softmax(logits), t the label, w the weight of its class and sums over
 the voxels of one case:
@@ -16,6 +17,8 @@ import tensorflow as tf
 
 from mtf_unet import config as config_lib
 from mtf_unet import convolution
+from mtf_unet import halo
+from mtf_unet import slabs
 from mtf_unet.mtf_compat import mtf
 
 
@@ -49,6 +52,18 @@ class ClassSumsOperation(mtf.Operation):
 
 
 def _class_sums(logits, labels, weights):
+  """Adds up the slabs' sums, one slab after the other."""
+  totals = ()
+  for begin, size in slabs.along_x(labels.shape.as_list()):
+    # Else all slabs would be at work, and in memory, at once.
+    with tf.control_dependencies(totals):
+      part = _slab_sums(halo.slice_axis(logits, 1, begin, size),
+                        halo.slice_axis(labels, 1, begin, size), weights)
+    totals = tuple(map(tf.add, totals, part)) if totals else part
+  return totals
+
+
+def _slab_sums(logits, labels, weights):
   rank = logits.shape.rank
   spatial, classes = list(range(1, rank - 1)), logits.shape[-1]
   log_p = tf.nn.log_softmax(logits)
@@ -88,6 +103,16 @@ class ClassSumsGradientOperation(mtf.Operation):
 
 
 def _class_sums_gradient(logits, labels, grads, weights):
+  parts = []
+  for begin, size in slabs.along_x(labels.shape.as_list()):
+    with tf.control_dependencies(parts[-1:]):
+      parts.append(_slab_gradient(
+          halo.slice_axis(logits, 1, begin, size),
+          halo.slice_axis(labels, 1, begin, size), grads, weights))
+  return parts[0] if len(parts) == 1 else tf.concat(parts, 1)
+
+
+def _slab_gradient(logits, labels, grads, weights):
   ones = [1] * (logits.shape.rank - 2)
   spread = lambda t: tf.reshape(t, [t.shape[0], *ones, -1])
   p = tf.nn.softmax(logits)

@@ -18,10 +18,11 @@ import math
 from mtf_unet import architecture
 from mtf_unet import config as config_lib
 from mtf_unet import layout
+from mtf_unet import slabs
 from mtf_unet import window
 
 IMAGES, LABELS, LOGITS = 'images', 'labels', 'logits'
-# Copies of the logits that the loss makes on its way: log-probabilities,
+# Copies of a slab of logits that the loss makes on its way: log-probabilities,
 # probabilities, one-hot labels and their products.
 _LOSS_COPIES = 4
 _FLOAT32_BYTES = 4
@@ -221,9 +222,13 @@ class _Builder:
   def loss(self, layer):
     """Adds the loss and its gradient to the logits."""
     size = self._block.numbers(0, layer.outputs) * _FLOAT32_BYTES
-    self._add('loss', layer, [LOGITS, LABELS], {}, _LOSS_COPIES * size)
+    shape = self._block.shape(0)
+    cut = slabs.along_x(shape)
+    copies = _LOSS_COPIES * size * max(edge for _, edge in cut) // shape[1]
+    self._add('loss', layer, [LOGITS, LABELS], {}, copies)
+    # Slabs of the gradient are joined at the end.
     self._add('loss gradient', layer, [LOGITS, LABELS], {f'd {LOGITS}': size},
-              _LOSS_COPIES * size, backward=True)
+              copies if len(cut) == 1 else max(copies, size), backward=True)
 
   def backward(self, layer, x):
     """Adds a layer's backward part; x is the tensor that it was fed."""

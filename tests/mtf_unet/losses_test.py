@@ -7,6 +7,7 @@ import tensorflow as tf
 from mtf_unet import config as config_lib
 from mtf_unet import dropout as dropout_lib
 from mtf_unet import losses
+from mtf_unet import slabs
 from mtf_unet import unet
 from mtf_unet.mtf_compat import mtf
 from tests.mtf_unet import lowered
@@ -89,6 +90,17 @@ def _references():
     *((name, '2x2x1') for name in _CONFIGS if name != 'reference')])
 def test_loss_and_gradient_equal_numpy(name, mesh, references):
   came = _run(config=_CONFIGS[name], mesh=mesh)
+  loss, gradient = references[name]
+  np.testing.assert_allclose(came['loss'], loss, rtol=1e-5)
+  lowered.assert_close(came['dx'], gradient, 'gradient of the logits')
+
+
+@pytest.mark.parametrize('name', _CONFIGS)
+def test_slabs_of_unequal_size_add_up_to_the_same(name, references,
+                                                  monkeypatch):
+  # Three slabs of 1, 1 and 2 voxels along x.
+  monkeypatch.setattr(slabs, 'along_x', lambda shape: [(0, 1), (1, 1), (2, 2)])
+  came = _run(config=_CONFIGS[name])
   loss, gradient = references[name]
   np.testing.assert_allclose(came['loss'], loss, rtol=1e-5)
   lowered.assert_close(came['dx'], gradient, 'gradient of the logits')
