@@ -31,7 +31,8 @@ def architecture(config: config_lib.Config) -> dict[str, object]:
   """Returns the settings that must not change under a checkpoint."""
   settings = {f'network.{key}': value for key, value in
               dataclasses.asdict(config.network).items()
-              if key not in ('dropout_keep', 'activation_dtype')}
+              if key not in ('dropout_keep', 'activation_dtype',
+                             'recompute')}
   for key in ('num_classes', 'channels', 'neighbor_slices', 'normalization'):
     settings[f'data.{key}'] = getattr(config.data, key)
   settings['optimizer.name'] = config.optimizer.name

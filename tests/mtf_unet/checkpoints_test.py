@@ -136,7 +136,8 @@ def test_another_experiment_is_refused_naming_what_differs(tmp_path, changes,
 
 @pytest.mark.parametrize('changes, training', [
     ({'mesh': {'spatial_split': (4, 1, 1)}}, True),
-    ({'network': {'dropout_keep': 1.0, 'activation_dtype': 'bfloat16'}}, True),
+    ({'network': {'dropout_keep': 1.0, 'activation_dtype': 'bfloat16',
+                  'recompute': (0,)}}, True),
     ({'optimizer': {'learning_rate': 1.0}, 'training': {'steps': 99}}, True),
     ({'optimizer': {'name': 'adafactor'}}, False),
     ({'training': {'ema_decay': 0.0}}, False),
