@@ -81,8 +81,8 @@ def resolution() -> table_types.Table:
       'unet_resolution', 'UNet: resolution against memory of a core and mesh',
       'GiB, MiB or a mesh, as the row says', tuple(rows), _train_jobs(),
       tuple(jobs), notes=(
-          'Planned numbers are of the memory planner (docs/unet.md), not '
-          'measured on a TPU; the last lines compare it with a process here.',))
+          'Planned numbers are of mtf_unet/memory_planner.py, not measured on '
+          'a TPU; the last lines compare it with a process here.',))
 
 
 def _train_jobs() -> tuple[table_types.PaperJob, ...]:
