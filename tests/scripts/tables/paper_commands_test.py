@@ -28,7 +28,7 @@ def _commands():
     for job in table.paper_jobs:
       for command in job.commands:
         # Folders of output have no say.
-        kind = re.sub(r'MODELS/\S+|\.py:\w+|(_\d+k)?\.py|[\d.]+(e-\d+)?',
+        kind = re.sub(r'MODELS/\S+|\.py:\w+|(_\d+k)?\.py|\d+(\.\d+)?(e-\d+)?',
                       '#', ' '.join(command))
         found.setdefault(kind, (*command, *job.dry_run))
   commands = list(found.values())
