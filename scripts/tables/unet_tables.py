@@ -16,7 +16,7 @@ _GIB = 2.0 ** -30
 _ONE_DEVICE = ('--config.mesh.mesh_shape=', '--config.mesh.layout=',
                '--config.training.batch_size=1')
 _MEASURED = 'unet_resolution/measured.json'
-_MEASURED_SIZES = (64, 96)
+_MEASURED_SIZES = (48, 64)
 _MESHES = {128: ('rows:4;columns:4;cores:2', _CODE),
            512: ('16 rows x 16 columns, 2 cores', 'arXiv:1909.03108')}
 
