@@ -75,8 +75,7 @@ def resolution() -> table_types.Table:
   jobs.append(table_types.SmallJob(
       _MEASURED, ('scripts/mtf_unet/measure_plan.py',
                   f'--sizes={",".join(map(str, _MEASURED_SIZES))}',
-                  '--base=16', f'--output={{runs}}/{_MEASURED}'),
-      'a few minutes'))
+                  '--base=16', f'--output={{runs}}/{_MEASURED}')))
   return table_types.Table(
       'unet_resolution', 'UNet: resolution against memory of a core and mesh',
       'GiB, MiB or a mesh, as the row says', tuple(rows), _train_jobs(),
@@ -117,14 +116,15 @@ def dice() -> table_types.Table:
       (table_types.SmallJob(
           f'{folder}/data/**/dataset_info.json',
           ('scripts/mtf_unet/prepare_volumes.py', config,
-           '--input={hippocampus}', f'--data_dir={data}'), 'a minute'),
+           '--input={hippocampus}', f'--data_dir={data}')),
        table_types.SmallJob(
            f'{folder}/model/model.ckpt-4000.index',
            (_TRAIN, config, '--mode=train', f'--data_dir={data}', model),
            '43 minutes on two cores (docs/unet.md)'),
        table_types.SmallJob(
-           scores, (_TRAIN, config, '--mode=eval', f'--data_dir={data}', model),
-           'minutes')), notes=('There is no LiTS here.',))
+           scores,
+           (_TRAIN, config, '--mode=eval', f'--data_dir={data}', model))),
+      notes=('There is no LiTS here.',))
 
 
 def overhead() -> table_types.Table:
@@ -142,6 +142,6 @@ def overhead() -> table_types.Table:
       'Seconds of a training step', rows, _train_jobs(),
       (table_types.SmallJob(
           file, ('scripts/mtf_unet/benchmark.py', '--base=16', '--notrials',
-                 '--output={runs}/unet_overhead'), 'some ten minutes'),),
+                 '--output={runs}/unet_overhead')),),
       notes=('All blocks share one processor here, so equal times mean no '
              'overhead.',))
