@@ -17,6 +17,8 @@ _NOT_AVAILABLE = 'not available'
 _UNVERIFIED = '(unverified)'
 _HEADER = ('', 'paper', 'ours, small scale', 'setting of ours')
 _INCHES_A_ROW = 0.35
+# Of bars on a linear axis.
+_LARGEST_RATIO = 1000
 _PAGE_HEAD = """# Results beside the papers'
 
 Written by `python scripts/reproduce_tables.py --page=docs/results.md` out of
@@ -117,12 +119,23 @@ def draw(table: table_types.Table,
     values = [math.nan if value is None else value for value in values]
     axes.barh([place + offset for place in range(len(shown))], values, 0.4,
               label=label)
+  if _spreads([*(row.paper.number for row, _ in shown),
+               *(own.value for _, own in shown if own)]):
+    axes.set_xscale('log')
   axes.set_yticks(range(len(shown)), [row.name for row, _ in shown])
   axes.invert_yaxis()
   axes.set_xlabel(table.quantity)
   axes.set_title(table.title, fontsize='medium')
   axes.legend()
   return pictures.png(figure)
+
+
+def _spreads(values):
+  """Tells whether the small values could not be seen beside the large."""
+  finite = [value for value in values if value is not None
+            and not math.isnan(value)]
+  return bool(finite) and min(finite) > 0 and (
+      max(finite) > _LARGEST_RATIO * min(finite))
 
 
 def write(table: table_types.Table, runs: pathlib.Path,
