@@ -18,7 +18,7 @@ _UNVERIFIED = '(unverified)'
 _HEADER = ('', 'paper', 'ours, small scale', 'setting of ours')
 _INCHES_A_ROW = 0.35
 # Of bars on a linear axis.
-_LARGEST_RATIO = 1000
+_LARGEST_RATIO = 100
 _PAGE_HEAD = """# Results beside the papers'
 
 Written by `python scripts/reproduce_tables.py --page=docs/results.md` out of
@@ -108,21 +108,22 @@ def draw(table: table_types.Table,
   Returns:
     A PNG file.
   """
-  shown = [(row, own) for row, own in zip(table.rows, measured)
-           if own or row.paper.number is not None]
-  figure, axes = pictures.figure(
-      8, 1.6 + _INCHES_A_ROW * max(1, len(shown)))
-  for offset, label, values in (
-      (-0.2, 'paper', [row.paper.number for row, _ in shown]),
-      (0.2, 'ours, small scale', [own.value if own else None
-                                  for _, own in shown])):
-    values = [math.nan if value is None else value for value in values]
-    axes.barh([place + offset for place in range(len(shown))], values, 0.4,
-              label=label)
-  if _spreads([*(row.paper.number for row, _ in shown),
-               *(own.value for _, own in shown if own)]):
+  names, published, ours = [], [], []
+  for row, own in zip(table.rows, measured):
+    pair = (math.nan if row.paper.number is None else row.paper.number,
+            own.value if own else math.nan)
+    if not all(map(math.isnan, pair)):
+      names.append(row.name)
+      published.append(pair[0])
+      ours.append(pair[1])
+  figure, axes = pictures.figure(8, 1.6 + _INCHES_A_ROW * max(1, len(names)))
+  places = range(len(names))
+  axes.barh([place - 0.2 for place in places], published, 0.4, label='paper')
+  axes.barh([place + 0.2 for place in places], ours, 0.4,
+            label='ours, small scale')
+  if _spread(published + ours):
     axes.set_xscale('log')
-  axes.set_yticks(range(len(shown)), [row.name for row, _ in shown])
+  axes.set_yticks(places, names)
   axes.invert_yaxis()
   axes.set_xlabel(table.quantity)
   axes.set_title(table.title, fontsize='medium')
@@ -130,10 +131,9 @@ def draw(table: table_types.Table,
   return pictures.png(figure)
 
 
-def _spreads(values):
+def _spread(values):
   """Tells whether the small values could not be seen beside the large."""
-  finite = [value for value in values if value is not None
-            and not math.isnan(value)]
+  finite = [value for value in values if not math.isnan(value)]
   return bool(finite) and min(finite) > 0 and (
       max(finite) > _LARGEST_RATIO * min(finite))
 
