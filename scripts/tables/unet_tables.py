@@ -90,7 +90,7 @@ def _train_jobs() -> tuple[table_types.PaperJob, ...]:
       ((_TRAIN, f'--config=configs/mtf_unet/lits_{size}.py',
         '--mode=train_and_eval', '--data_dir=PREPARED',
         f'--model_dir=MODELS/lits_{size}', '--use_tpu', '--tpu_name=TPU'),),
-      f'LiTS; {cores} TPU cores',
+      f'LiTS, prepared by prepare_volumes.py; {cores} TPU cores',
       dry_run=('--dry_run', f'--tpu_cores={cores}')) for size, cores in (
           (128, 32), (256, 128), (512, 512)))
 
