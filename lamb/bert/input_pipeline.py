@@ -82,7 +82,8 @@ def shape_of(path: str) -> Shape:
         f'{path}: no pre-training records, expected what '
         'create_pretraining_data.py writes.') from error
   if not record:
-    raise errors.InputError(f'{path}: empty, expected TFRecords.')
+    raise errors.InputError(f'{path}: holds no TFRecord, expected those of '
+                            'pre-training.')
   missing = sorted(set(Shape(1, 1).lengths()) - set(features))
   if missing:
     raise errors.InputError(

@@ -180,6 +180,27 @@ def test_checkpoint_of_another_size_is_refused(records, plain, tmp_path):
           folder, records[:1], config=wide, **options))
 
 
+def test_other_optimizer_does_not_go_on(records, plain):
+  with pytest.raises(errors.InputError, match='trained by lamb, got optimizer'):
+    pretraining.train(dataclasses.replace(
+        plain[0], optimizer=optimizers.OptimizerConfig('adamw')))
+
+
+def test_damaged_record_is_told(records, tmp_path):
+  data = bytearray(pathlib.Path(records[0]).read_bytes())
+  data[-9] ^= 1
+  (tmp_path / 'bad').write_bytes(bytes(data))
+  with pytest.raises(errors.InputError, match='bad: damaged at byte'):
+    pretraining.train(small.job(
+        tmp_path / 'job', [str(tmp_path / 'bad')], batch=40))
+
+
+def test_records_of_a_larger_vocabulary_are_told(tmp_path):
+  path = small.write_records(tmp_path / 'large', 40, vocab_size=500)
+  with pytest.raises(errors.InputError, match='expected one below 50: records'):
+    pretraining.train(small.job(tmp_path / 'job', [path]))
+
+
 @pytest.mark.parametrize('path, message', [
     ('nowhere', 'no checkpoint at'), ('.', 'no checkpoint at')])
 def test_missing_checkpoint_is_told(records, tmp_path, path, message):
