@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import dataclasses
 import functools
 
+from google.protobuf import message
 import numpy as np
 import tensorflow as tf
 
@@ -74,14 +75,15 @@ def shape_of(path: str) -> Shape:
     InputError: The record is no pre-training example.
   """
   try:
-    record = next(iter(tf.compat.v1.io.tf_record_iterator(path)), None)
-    if record is None:
-      raise errors.InputError(f'{path}: empty, expected TFRecords.')
+    record = next(iter(tf.compat.v1.io.tf_record_iterator(path)), b'')
     features = tf.train.Example.FromString(record).features.feature
-  except (tf.errors.DataLossError, ValueError) as error:
+  except (tf.errors.DataLossError, message.DecodeError) as error:
     raise errors.InputError(
         f'{path}: no pre-training records, expected what '
         'create_pretraining_data.py writes.') from error
+  if not record:
+    raise errors.InputError(f'{path}: holds no TFRecord, expected those of '
+                            'pre-training.')
   missing = sorted(set(Shape(1, 1).lengths()) - set(features))
   if missing:
     raise errors.InputError(
