@@ -75,13 +75,13 @@ def shape_of(path: str) -> Shape:
     InputError: The record is no pre-training example.
   """
   try:
-    record = next(iter(tf.compat.v1.io.tf_record_iterator(path)), b'')
-    features = tf.train.Example.FromString(record).features.feature
+    record = next(iter(tf.compat.v1.io.tf_record_iterator(path)), None)
+    features = tf.train.Example.FromString(record or b'').features.feature
   except (tf.errors.DataLossError, message.DecodeError) as error:
     raise errors.InputError(
         f'{path}: no pre-training records, expected what '
         'create_pretraining_data.py writes.') from error
-  if not record:
+  if record is None:
     raise errors.InputError(f'{path}: holds no TFRecord, expected those of '
                             'pre-training.')
   missing = sorted(set(Shape(1, 1).lengths()) - set(features))
