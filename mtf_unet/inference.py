@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from mtf_unet import blocks
 from mtf_unet import checkpoints
+from mtf_unet import cluster_session
 from mtf_unet import config as config_lib
 from mtf_unet import input_pipeline
 from mtf_unet import layout
@@ -28,23 +29,31 @@ class Predictor:
     size: voxels along x, y, z.
     devices: of the mesh; by default this process's CPU devices.
     master: TensorFlow server to run on ('' for this process).
+    cluster: workers to run on, in place of devices and master.
   """
 
   def __init__(self, config: config_lib.Config, partition: layout.Partition,
                size: Sequence[int], *, devices: list[str] | None = None,
-               master: str = ''):
+               master: str = '',
+               cluster: cluster_session.Cluster | None = None):
     self._config = config
+    session_config = mesh_lib.session_config(partition)
+    home = files = ''
+    if cluster is not None:
+      devices, master = cluster.devices(partition), cluster.target
+      session_config = cluster.session_config
+      home, files = cluster_session.HOME, cluster_session.CLIENT_DEVICE
     # Volumes come one at a time, so blocks along the batch stay the same.
     self._batch = partition.blocks(layout.BATCH)
     self._shape = model.batch_shape(config, self._batch, size)
     self._places = blocks.places(partition, model.dim_names(config),
                                  self._shape)
-    with tf.Graph().as_default() as graph:
+    with tf.Graph().as_default() as graph, tf.device(home):
       self._graph = model.prediction_graph(
-          config, partition, size, self._batch, devices)
+          config, partition, size, self._batch, devices, files_device=files)
       self._copy = self._graph.lowering.copy_masters_to_slices()
-    self._session = tf.compat.v1.Session(
-        master, graph=graph, config=mesh_lib.session_config(partition))
+    self._session = tf.compat.v1.Session(master, graph=graph,
+                                         config=session_config)
 
   def restore(self, checkpoint: str) -> None:
     """Loads weights from a checkpoint's path prefix.
@@ -109,12 +118,15 @@ class FilePredictor:
     partition: how to cut volumes.
     checkpoint: path prefix of the weights.
     master: TensorFlow server to run on.
+    cluster: workers to run on, in its place.
   """
 
   def __init__(self, config: config_lib.Config, partition: layout.Partition,
-               checkpoint: str, master: str = ''):
+               checkpoint: str, master: str = '',
+               cluster: cluster_session.Cluster | None = None):
     self._config, self._partition = config, partition
-    self._checkpoint, self._master = checkpoint, master
+    self._checkpoint = checkpoint
+    self._master, self._cluster = master, cluster
     self._size, self._predictor = None, None
 
   def predict(self, volume: volumes.Volume) -> np.ndarray:
@@ -139,14 +151,16 @@ class FilePredictor:
       if self._predictor is not None:
         self._predictor.close()
       self._predictor = Predictor(self._config, self._partition, size,
-                                  master=self._master)
+                                  master=self._master, cluster=self._cluster)
       self._predictor.restore(self._checkpoint)
       self._size = size
     return self._predictor
 
 
 def from_model_dir(config: config_lib.Config, partition: layout.Partition,
-                   model_dir: str, master: str = '') -> FilePredictor:
+                   model_dir: str, master: str = '',
+                   cluster: cluster_session.Cluster | None = None
+                   ) -> FilePredictor:
   """Opens the best (else newest) checkpoint of a folder.
 
   Raises:
@@ -154,4 +168,4 @@ def from_model_dir(config: config_lib.Config, partition: layout.Partition,
   """
   checkpoints.check_folder(model_dir, config, training=False)
   return FilePredictor(config, partition,
-                       checkpoints.for_prediction(model_dir), master)
+                       checkpoints.for_prediction(model_dir), master, cluster)

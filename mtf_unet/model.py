@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from mtf_unet import config as config_lib
 from mtf_unet import dropout
+from mtf_unet import initial_values
 from mtf_unet import layout
 from mtf_unet import losses
 from mtf_unet import mesh as mesh_lib
@@ -117,18 +118,20 @@ def training_graph(config: config_lib.Config, partition: layout.Partition,
     mesh_impl: takes the place of one on `devices`; where all processors run
       one program, there is one block of images and one of labels.
     variable_placer: says where the master weights lie; by default on the
-      first CPU device.
+      first CPU device, of the first worker where there are workers.
   """
   graph = mtf.Graph()
-  mesh = mtf.Mesh(graph, 'mesh', variable_placer)
+  mesh = mtf.Mesh(graph, 'mesh',
+                  variable_placer or mesh_lib.variable_placer(devices))
   if mesh_impl is None:
     mesh_impl = mesh_lib.placement_mesh(partition, devices)
   step = tf.compat.v1.train.get_or_create_global_step()
   drop = dropout.Dropout(config.network.dropout_keep, config.training.seed,
                          step)
   shape = batch_shape(config, config.training.batch_size)
-  network, logits, dims = build_network(mesh, mesh_impl, config, images,
-                                        shape, drop)
+  with initial_values.by_name():
+    network, logits, dims = build_network(mesh, mesh_impl, config, images,
+                                          shape, drop)
   label = _import_blocks(mesh, mesh_impl, labels, dims)
   loss = losses.segmentation_loss(logits, label, config.loss)
   rate = schedules.learning_rate(config.optimizer, step, config.training.steps)
@@ -199,7 +202,8 @@ class PredictionGraph:
 
 def prediction_graph(config: config_lib.Config, partition: layout.Partition,
                      size: Sequence[int], batch_size: int,
-                     devices: list[str] | None = None) -> PredictionGraph:
+                     devices: list[str] | None = None, *,
+                     files_device: str = '') -> PredictionGraph:
   """Builds and lowers the network for volumes of one size.
 
   Args:
@@ -208,17 +212,18 @@ def prediction_graph(config: config_lib.Config, partition: layout.Partition,
     size: voxels along x, y, z.
     batch_size: volumes (3-D) or slices (2-D) at once.
     devices: of the mesh.
+    files_device: that reads checkpoints; '' for any.
   """
   check(config, partition, size, batch_size)
   graph = mtf.Graph()
-  mesh = mtf.Mesh(graph, 'mesh')
+  mesh = mtf.Mesh(graph, 'mesh', mesh_lib.variable_placer(devices))
   mesh_impl = mesh_lib.placement_mesh(partition, devices)
   shape = batch_shape(config, batch_size, size)
   block = [n // partition.blocks(dim)
            for dim, n in zip(dim_names(config), shape)]
-  images = [tf.compat.v1.placeholder(
-      tf.float32, block + [image_channels(config)])
-            for _ in range(partition.mesh_size)]
+  images = mesh_impl.slicewise(lambda position: tf.compat.v1.placeholder(
+      tf.float32, block + [image_channels(config)]),
+                               mesh_impl.laid_out_pnum()).tensor_list
   _, logits, _ = build_network(mesh, mesh_impl, config, images, shape, None)
   lowering = mtf.Lowering(graph, {mesh: mesh_impl}, autostack=False)
   probabilities = mesh_impl.slicewise(tf.nn.softmax, lowering.tensors[logits])
@@ -227,5 +232,6 @@ def prediction_graph(config: config_lib.Config, partition: layout.Partition,
   for variable in graph.all_variables:
     prefix = f'{EMA_SCOPE}/' if averaged and variable.trainable else ''
     restored[prefix + variable.name] = variable.get_master()
-  return PredictionGraph(lowering, images, probabilities.tensor_list,
-                         tf.compat.v1.train.Saver(restored))
+  with tf.device(files_device):
+    saver = tf.compat.v1.train.Saver(restored)
+  return PredictionGraph(lowering, images, probabilities.tensor_list, saver)

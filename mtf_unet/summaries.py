@@ -32,7 +32,9 @@ def middle_slice(blocks: Sequence[tf.Tensor], partition: layout.Partition,
     if place.get(layout.BATCH, 0) or (
         volumetric and place.get('z', 0) != middle // depth):
       continue
-    piece = block[0, :, :, middle % depth] if volumetric else block[0]
+    # There, so that no more than the slice leaves the device.
+    with tf.device(block.device):
+      piece = block[0, :, :, middle % depth] if volumetric else block[0]
     pieces[place.get('x', 0), place.get('y', 0)] = piece
   rows = [tf.concat([pieces[x, y] for y in range(partition.blocks('y'))], 1)
           for x in range(partition.blocks('x'))]

@@ -18,6 +18,8 @@ import tensorflow as tf
 from mtf_unet import blocks
 from mtf_unet import case_source
 from mtf_unet import checkpoints
+from mtf_unet import cluster_session
+from mtf_unet import cluster_training
 from mtf_unet import config as config_lib
 from mtf_unet import errors
 from mtf_unet import evaluation
@@ -44,6 +46,7 @@ class Job:
     factories: optimizers by name.
     devices: of the mesh; None for this process's own.
     master: TensorFlow server to run on ('' for this process).
+    cluster: workers to run on, in place of devices and master.
     report: receives one-line messages for the user.
   """
   config: config_lib.Config
@@ -52,12 +55,19 @@ class Job:
       default_factory=lambda: dict(optimizers.BUILT_IN))
   devices: list[str] | None = None
   master: str = ''
+  cluster: cluster_session.Cluster | None = None
   report: Callable[[str], None] = print
 
   @property
   def partition(self) -> layout.Partition:
     """How volumes are cut."""
     return split_search.partition_of(self.config)
+
+  @property
+  def mesh_devices(self) -> list[str] | None:
+    """The devices of the mesh; None for this process's own."""
+    return (self.devices if self.cluster is None
+            else self.cluster.devices(self.partition))
 
 
 def train(job: Job, source: case_source.CaseSource,
@@ -102,10 +112,17 @@ def _run(job, source, validation):
   show = progress.ProgressHook(
       config.training.steps, config.training.batch_size,
       unit='volumes' if config.network.dimensions == 3 else 'slices')
-  estimator = tf.compat.v1.estimator.tpu.TPUEstimator(
-      model_fn=_model_fn(job, validation, show), config=_run_config(job),
-      use_tpu=False, train_batch_size=config.training.batch_size)
+  model_fn = _model_fn(job, validation, show)
   try:
+    if job.cluster is not None:
+      cluster_training.run(
+          job.cluster, model_fn, lambda: _blocks_dataset(job, source),
+          mesh_lib.block_devices(job.partition, job.mesh_devices),
+          job.model_dir, config.training)
+      return
+    estimator = tf.compat.v1.estimator.tpu.TPUEstimator(
+        model_fn=model_fn, config=_run_config(job), use_tpu=False,
+        train_batch_size=config.training.batch_size)
     estimator.train(lambda params: _blocks_dataset(job, source),
                     max_steps=config.training.steps)
   except tf.estimator.NanLossDuringTrainingError as error:
@@ -184,13 +201,13 @@ def _model_fn(job, validation, show):
     images = [features[f'image_{i}'] for i in positions]
     labels = [features[f'label_{i}'] for i in positions]
     graph = model.training_graph(config, partition, images, labels,
-                                 job.factories, job.devices)
-    _warm_start(job)
+                                 job.factories, job.mesh_devices)
+    warm_start = _warm_start(job)
     pictures = [summaries.middle_slice(tensors, partition,
                                        config.network.dimensions == 3)
                 for tensors in (images, labels, graph.predictions)]
     summaries.write(graph.scalars, *pictures)
-    hooks = [mtf.MtfRestoreHook(graph.lowering),
+    hooks = [*warm_start, mtf.MtfRestoreHook(graph.lowering),
              _saver_hook(job, graph.lowering, validation),
              show.watch(graph.loss)]
     return tf.compat.v1.estimator.tpu.TPUEstimatorSpec(
@@ -199,21 +216,26 @@ def _model_fn(job, validation, show):
 
 
 def _warm_start(job):
+  """Starts from another training's weights; returns the hooks for that."""
   path = job.config.training.warm_start
   if not path or checkpoints.latest(job.model_dir) is not None:
-    return
+    return []
   checkpoint = checkpoints.resolve(path)
   found, left = checkpoints.warm_start_map(
       checkpoint, tf.compat.v1.global_variables())
-  tf.compat.v1.train.init_from_checkpoint(checkpoint, found)
   job.report(f'Starting {len(found)} variables from {checkpoint}'
              + (f'; new: {", ".join(left)}' if left else ''))
+  if job.cluster is not None:
+    return [cluster_training.WarmStartHook(checkpoint, found)]
+  tf.compat.v1.train.init_from_checkpoint(checkpoint, found)
+  return []
 
 
 def _saver_hook(job, lowering, validation):
   # The Estimator restores with the saver of this collection, the hook saves.
+  files_device = '' if job.cluster is None else cluster_session.CLIENT_DEVICE
   tf.compat.v1.add_to_collection(tf.compat.v1.GraphKeys.SAVERS,
-                                 checkpoints.Saver())
+                                 checkpoints.Saver(files_device))
   listeners = [mtf.MtfCheckpointSaverListener(lowering)]
   if validation is not None:
     listeners.append(_EvaluationListener(job, validation))
@@ -251,7 +273,7 @@ class _EvaluationListener(tf.estimator.CheckpointSaverListener):
     if self._predictor is None:
       self._predictor = inference.Predictor(
           job.config, job.partition, job.config.data.size,
-          devices=job.devices, master=job.master)
+          devices=job.devices, master=job.master, cluster=job.cluster)
     checkpoint = checkpoints.latest(job.model_dir)
     self._predictor.restore(checkpoint)
     summary = evaluation.evaluate(self._predictor, self._validation,

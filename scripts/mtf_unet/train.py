@@ -15,6 +15,7 @@ import os
 os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '1')
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 
+import dataclasses
 import pathlib
 import sys
 
@@ -31,6 +32,8 @@ import tqdm
 
 from mtf_unet import case_source
 from mtf_unet import checkpoints
+from mtf_unet import cluster
+from mtf_unet import cluster_session
 from mtf_unet import config as config_lib
 from mtf_unet import errors
 from mtf_unet import evaluation
@@ -60,6 +63,11 @@ _TPU_ZONE = flags.DEFINE_string('tpu_zone', None, 'Zone of the TPU.')
 _GCP_PROJECT = flags.DEFINE_string('gcp_project', None, 'Its project.')
 _MASTER = flags.DEFINE_string(
     'master', '', 'TensorFlow server to run on (grpc://host:port).')
+_CLUSTER = flags.DEFINE_string(
+    'cluster', '', 'Workers to run on, host:port,host:port,... '
+    '(run_worker.py on each machine).')
+_CLIENT = flags.DEFINE_string(
+    'client', '', 'Where workers on other machines reach this one, host:port.')
 flags.mark_flag_as_required('model_dir')
 
 
@@ -89,7 +97,7 @@ def _evaluate(job: training.Job) -> None:
   checkpoints.check_folder(job.model_dir, config, training=False)
   checkpoint = checkpoints.for_prediction(job.model_dir)
   predictor = inference.Predictor(config, job.partition, config.data.size,
-                                  master=job.master)
+                                  master=job.master, cluster=job.cluster)
   predictor.restore(checkpoint)
   _report(f'Evaluating {checkpoint}')
   summary = evaluation.evaluate(predictor, source, config,
@@ -103,7 +111,7 @@ def _evaluate(job: training.Job) -> None:
 
 def _predict(job: training.Job) -> None:
   predictor = inference.from_model_dir(job.config, job.partition,
-                                       job.model_dir, job.master)
+                                       job.model_dir, job.master, job.cluster)
   prediction_files.predict(predictor, job.config, _INPUT.value, _OUTPUT.value,
                            with_probabilities=_PROBABILITIES.value)
 
@@ -123,22 +131,38 @@ def _check_flags() -> None:
     raise errors.InputError(
         '--use_tpu: the per-core TPU program is not built yet, expected '
         '--use_tpu=false (CPU, GPU, or a server by --master)')
+  if _CLUSTER.value and _MASTER.value:
+    raise errors.InputError(
+        f'--cluster: got it beside --master={_MASTER.value}, expected one of '
+        'the two')
 
 
-def main() -> None:
+def _run(job: training.Job) -> None:
   """Runs one mode."""
-  tf.compat.v1.logging.set_verbosity(tf.compat.v1.logging.ERROR)
-  _check_flags()
-  job = training.Job(
-      config_lib.from_mapping(_CONFIG.value), _MODEL_DIR.value,
-      master=_MASTER.value, factories={**optimizers.BUILT_IN, 'lamb': _lamb},
-      report=_report)
   if _MODE.value == 'predict':
     _predict(job)
   elif _MODE.value == 'eval':
     _evaluate(job)
   else:
     _train(job, with_evaluation=_MODE.value == 'train_and_eval')
+
+
+def main() -> None:
+  """Runs one mode, here or on a cluster."""
+  tf.compat.v1.logging.set_verbosity(tf.compat.v1.logging.ERROR)
+  _check_flags()
+  job = training.Job(
+      config_lib.from_mapping(_CONFIG.value), _MODEL_DIR.value,
+      master=_MASTER.value, factories={**optimizers.BUILT_IN, 'lamb': _lamb},
+      report=_report)
+  if not _CLUSTER.value:
+    _run(job)
+    return
+  client = (cluster.parse_address(_CLIENT.value, '--client')
+            if _CLIENT.value else None)
+  workers = cluster_session.Cluster(cluster.parse(_CLUSTER.value), client,
+                                    report=_report)
+  workers.run(lambda: _run(dataclasses.replace(job, cluster=workers)))
 
 
 if __name__ == '__main__':
