@@ -164,8 +164,7 @@ class Saver(tf.compat.v1.train.Saver):
 
   def __init__(self, device: str = ''):
     self._device = device
-    super().__init__(allow_empty=True, save_relative_paths=True,
-                     defer_build=True)
+    super().__init__(allow_empty=True, save_relative_paths=True)
 
   def build(self):
     with tf.device(self._device):
