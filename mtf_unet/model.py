@@ -141,7 +141,7 @@ def training_graph(config: config_lib.Config, partition: layout.Partition,
   exported = {name: lowering.export_to_tf_tensor(value)
               for name, value in loss.items()}
   operations = [lowering.lowered_operation(update) for update in updates]
-  with tf.control_dependencies(operations):
+  with tf.control_dependencies(_joined_by_device(operations)):
     train_op = tf.compat.v1.assign_add(step, 1)
   scalars = {name: exported[name]
              for name in ('loss', 'cross_entropy', 'dice_loss')}
@@ -151,6 +151,26 @@ def training_graph(config: config_lib.Config, partition: layout.Partition,
   predictions = _label_blocks(mesh_impl, lowering.tensors[logits])
   return TrainingGraph(lowering, exported['loss'], scalars, train_op,
                        predictions)
+
+
+def _joined_by_device(operations):
+  """One operation for each device, done when all of that device's are.
+
+  Groups over several devices, one for each variable, would send word from
+  worker to worker once for each variable.
+  """
+  members, left = {}, list(operations)
+  while left:
+    operation = left.pop()
+    if operation.type == 'NoOp':
+      left += operation.control_inputs
+    else:
+      members.setdefault(operation.device, []).append(operation)
+  joined = []
+  for device, group in members.items():
+    with tf.device(device):
+      joined.append(tf.group(group))
+  return joined
 
 
 def _weight_updates(config, graph, loss, rate, step, factories):

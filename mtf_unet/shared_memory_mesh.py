@@ -75,6 +75,14 @@ class SharedMemoryMeshImpl(mtf.placement_mesh_impl.PlacementMeshImpl):
         numbers.setdefault(tuple(self.slice_begin(tensor_shape, pnum)),
                            len(numbers)) for pnum in range(self.size)])
 
+  def import_tf_tensor(self, x, tf_x):
+    # A constant is made where it is used: from the memory in which it happens
+    # to lie it would travel to all others, in every step.
+    value = tf.get_static_value(tf_x)
+    if value is None or value.ndim:
+      return super().import_tf_tensor(x, tf_x)
+    return self.slicewise(lambda: tf.constant(value, tf_x.dtype))
+
   def receive(self, x, mesh_axis, source_pcoord):
     return self._collective_with_groups(
         x.to_laid_out_tensor(), [mesh_axis],
@@ -139,7 +147,7 @@ class SharedMemoryMeshImpl(mtf.placement_mesh_impl.PlacementMeshImpl):
           with tf.device(mesh_impl.devices[pnum]):
             slices[key] = tf.compat.v1.get_variable(
                 f'{variable.name}_slice_{pnum}', mesh_impl.slice_shape(shape),
-                dtype=variable.slice_dtype, collections=[])
+                dtype=variable.slice_dtype, trainable=False, collections=[])
       self._laid_out_tensor = mesh_impl.LaidOutTensor(
           [slices[key] for key in keys])
       self._copy_master_to_slices = self._assign(

@@ -1,4 +1,4 @@
-"""The table of one process against several: medians, ratios, what was wanted."""
+"""The table of one process against several: medians and ratios."""
 
 from collections.abc import Sequence
 import statistics
