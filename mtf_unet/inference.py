@@ -1,5 +1,6 @@
 """Whole volumes through a trained network, in one pass over the mesh."""
 
+from collections.abc import Callable
 from collections.abc import Sequence
 
 import numpy as np
@@ -28,11 +29,16 @@ class Predictor:
     size: voxels along x, y, z.
     devices: of the mesh; by default this process's CPU devices.
     master: TensorFlow server to run on ('' for this process).
+    build: makes the graph of (config, partition, size, batch size); by default
+      `model.prediction_graph` on the devices.
+    session_config: by default one with enough virtual CPU devices.
   """
 
   def __init__(self, config: config_lib.Config, partition: layout.Partition,
                size: Sequence[int], *, devices: list[str] | None = None,
-               master: str = ''):
+               master: str = '',
+               build: Callable[..., model.PredictionGraph] | None = None,
+               session_config: tf.compat.v1.ConfigProto | None = None):
     self._config = config
     # Volumes come one at a time, so blocks along the batch stay the same.
     self._batch = partition.blocks(layout.BATCH)
@@ -40,11 +46,14 @@ class Predictor:
     self._places = blocks.places(partition, model.dim_names(config),
                                  self._shape)
     with tf.Graph().as_default() as graph:
-      self._graph = model.prediction_graph(
-          config, partition, size, self._batch, devices)
+      self._graph = (
+          build(config, partition, size, self._batch) if build else
+          model.prediction_graph(config, partition, size, self._batch,
+                                 devices))
       self._copy = self._graph.lowering.copy_masters_to_slices()
     self._session = tf.compat.v1.Session(
-        master, graph=graph, config=mesh_lib.session_config(partition))
+        master, graph=graph,
+        config=session_config or mesh_lib.session_config(partition))
 
   def restore(self, checkpoint: str) -> None:
     """Loads weights from a checkpoint's path prefix.
@@ -108,13 +117,16 @@ class FilePredictor:
     config: the experiment.
     partition: how to cut volumes.
     checkpoint: path prefix of the weights.
-    master: TensorFlow server to run on.
+    make: builds a Predictor for volumes of a size; by default one on the
+      devices of this process.
   """
 
   def __init__(self, config: config_lib.Config, partition: layout.Partition,
-               checkpoint: str, master: str = ''):
+               checkpoint: str,
+               make: Callable[[Sequence[int]], Predictor] | None = None):
     self._config, self._partition = config, partition
-    self._checkpoint, self._master = checkpoint, master
+    self._checkpoint = checkpoint
+    self._make = make or (lambda size: Predictor(config, partition, size))
     self._size, self._predictor = None, None
 
   def predict(self, volume: volumes.Volume) -> np.ndarray:
@@ -138,20 +150,27 @@ class FilePredictor:
     if self._size != size:
       if self._predictor is not None:
         self._predictor.close()
-      self._predictor = Predictor(self._config, self._partition, size,
-                                  master=self._master)
+      self._predictor = self._make(size)
       self._predictor.restore(self._checkpoint)
       self._size = size
     return self._predictor
 
 
 def from_model_dir(config: config_lib.Config, partition: layout.Partition,
-                   model_dir: str, master: str = '') -> FilePredictor:
+                   model_dir: str,
+                   make: Callable[[Sequence[int]], Predictor] | None = None
+                   ) -> FilePredictor:
   """Opens the best (else newest) checkpoint of a folder.
+
+  Args:
+    config: the experiment.
+    partition: how volumes are cut.
+    model_dir: folder of checkpoints.
+    make: as `FilePredictor`.
 
   Raises:
     InputError: if there is none, or it was trained with another network.
   """
   checkpoints.check_folder(model_dir, config, training=False)
   return FilePredictor(config, partition,
-                       checkpoints.for_prediction(model_dir), master)
+                       checkpoints.for_prediction(model_dir), make)

@@ -7,6 +7,9 @@
 
 Any key of the config can be set: --config.training.steps=500. The same command
 started again resumes from the last checkpoint.
+
+On a TPU: --use_tpu, on a TPU VM alone, else with --tpu_name or --master; with
+--dry_run --tpu_cores=8 the job is built for a made-up TPU, described and left.
 """
 
 import os
@@ -25,6 +28,7 @@ sys.path.append(str(pathlib.Path(__file__).parents[1] / 'shared'))
 from absl import flags
 import command_line
 import item_progress
+import mesh_optimizers
 import prediction_files
 import tensorflow as tf
 import tqdm
@@ -36,7 +40,9 @@ from mtf_unet import errors
 from mtf_unet import evaluation
 from mtf_unet import inference
 from mtf_unet import metrics
-from mtf_unet import optimizers
+from mtf_unet import tpu_job
+from mtf_unet import tpu_program
+from mtf_unet import tpu_system
 from mtf_unet import training
 
 _CONFIG = command_line.define_config(config_lib.Config)
@@ -54,20 +60,20 @@ _INPUT = flags.DEFINE_string(
 _OUTPUT = flags.DEFINE_string('output', None, 'Folder for predictions.')
 _PROBABILITIES = flags.DEFINE_boolean(
     'probabilities', False, 'Also write the class probabilities.')
-_USE_TPU = flags.DEFINE_boolean('use_tpu', False, 'Run on a TPU.')
-_TPU_NAME = flags.DEFINE_string('tpu_name', None, 'Name of the TPU.')
-_TPU_ZONE = flags.DEFINE_string('tpu_zone', None, 'Zone of the TPU.')
+_USE_TPU = flags.DEFINE_boolean(
+    'use_tpu', False, 'Run on a TPU: that of this machine (a TPU VM), of '
+    '--master or of --tpu_name.')
+_TPU_NAME = flags.DEFINE_string('tpu_name', None, 'Name of a Cloud TPU.')
+_TPU_ZONE = flags.DEFINE_string('tpu_zone', None, 'Zone of the named TPU.')
 _GCP_PROJECT = flags.DEFINE_string('gcp_project', None, 'Its project.')
+_TPU_CORES = flags.DEFINE_integer(
+    'tpu_cores', None, 'Cores of the TPU that --dry_run makes up.',
+    lower_bound=1)
+_DRY_RUN = flags.DEFINE_boolean(
+    'dry_run', False, 'With --use_tpu: build the job, describe it and stop.')
 _MASTER = flags.DEFINE_string(
     'master', '', 'TensorFlow server to run on (grpc://host:port).')
 flags.mark_flag_as_required('model_dir')
-
-
-def _lamb(learning_rate, config, step):
-  """LAMB for the mesh, from the package next door."""
-  from lamb import mesh as lamb_mesh
-  return lamb_mesh.LambOptimizer(
-      learning_rate, weight_decay=config.weight_decay, global_step=step)
 
 
 def _train(job: training.Job, with_evaluation: bool) -> None:
@@ -88,8 +94,7 @@ def _evaluate(job: training.Job) -> None:
   source = case_source.open_split(_DATA_DIR.value, config.data, _SPLIT.value)
   checkpoints.check_folder(job.model_dir, config, training=False)
   checkpoint = checkpoints.for_prediction(job.model_dir)
-  predictor = inference.Predictor(config, job.partition, config.data.size,
-                                  master=job.master)
+  predictor = job.predictor(config.data.size)
   predictor.restore(checkpoint)
   _report(f'Evaluating {checkpoint}')
   summary = evaluation.evaluate(predictor, source, config,
@@ -103,7 +108,7 @@ def _evaluate(job: training.Job) -> None:
 
 def _predict(job: training.Job) -> None:
   predictor = inference.from_model_dir(job.config, job.partition,
-                                       job.model_dir, job.master)
+                                       job.model_dir, job.predictor)
   prediction_files.predict(predictor, job.config, _INPUT.value, _OUTPUT.value,
                            with_probabilities=_PROBABILITIES.value)
 
@@ -116,24 +121,37 @@ def _report(line: str) -> None:
 
 def _check_flags() -> None:
   needed = {'predict': ['input', 'output']}.get(_MODE.value, ['data_dir'])
-  for name in needed:
+  for name in [] if _DRY_RUN.value else needed:
     if not flags.FLAGS[name].value:
       raise errors.InputError(f'--mode={_MODE.value} needs --{name}')
-  if _USE_TPU.value:
-    raise errors.InputError(
-        '--use_tpu: the per-core TPU program is not built yet, expected '
-        '--use_tpu=false (CPU, GPU, or a server by --master)')
+  for name in ('tpu_name', 'dry_run'):
+    if flags.FLAGS[name].value and not _USE_TPU.value:
+      raise errors.InputError(f'--{name} needs --use_tpu')
+  if bool(_TPU_CORES.value) != _DRY_RUN.value:
+    raise errors.InputError('--tpu_cores: expected it with --dry_run, and '
+                            'only there; a TPU tells its cores itself')
+
+
+def _job() -> training.Job:
+  config = config_lib.from_mapping(_CONFIG.value)
+  common = {'factories': mesh_optimizers.FACTORIES, 'report': _report}
+  if not _USE_TPU.value:
+    return training.Job(config, _MODEL_DIR.value, master=_MASTER.value,
+                        **common)
+  system = (tpu_system.made(_TPU_CORES.value) if _DRY_RUN.value else
+            tpu_system.reach(name=_TPU_NAME.value, zone=_TPU_ZONE.value,
+                             project=_GCP_PROJECT.value, master=_MASTER.value))
+  return tpu_job.TpuJob(config, _MODEL_DIR.value, system=system, **common)
 
 
 def main() -> None:
   """Runs one mode."""
   tf.compat.v1.logging.set_verbosity(tf.compat.v1.logging.ERROR)
   _check_flags()
-  job = training.Job(
-      config_lib.from_mapping(_CONFIG.value), _MODEL_DIR.value,
-      master=_MASTER.value, factories={**optimizers.BUILT_IN, 'lamb': _lamb},
-      report=_report)
-  if _MODE.value == 'predict':
+  job = _job()
+  if _DRY_RUN.value:
+    print(tpu_program.summary(tpu_program.build(job)))
+  elif _MODE.value == 'predict':
     _predict(job)
   elif _MODE.value == 'eval':
     _evaluate(job)
