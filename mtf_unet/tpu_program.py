@@ -112,7 +112,8 @@ def summary(program: Program) -> str:
   volumes = 'volumes' if job.config.network.dimensions == 3 else 'slices'
   shape = 'x'.join(map(str, system.topology.mesh_shape.tolist()))
   lines = [
-      f'TPU: {system.cores} cores on {system.hosts} hosts, topology {shape}'
+      f'TPU: {system.cores} cores on {system.hosts} host(s), topology '
+      f'{shape}'
       + (' (made up)' if system.is_made else f', {system.master}'),
       f'Mesh: {job.partition.mesh_shape_string()}, layout '
       f'{job.partition.layout_string()}; one block, one program, each core',
