@@ -7,7 +7,7 @@ device assignment lists the host's replicas.
 
 A case is read whole even where a part of it would do: a record is one message
 with the whole volume in it, and normalisation and augmentation look at all of
-its voxels.
+its voxels. `block_files` has the parts, for hosts on which no Python runs.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """The training job on a TPU: one block, one program, each core.
 
-  case_source -> tpu_input (each host) -> infeed -> model on a SimdMesh
-    -> outfeed -> tpu_summaries (first host)
+  block_files, or case_source -> tpu_input (each host) -> infeed
+    -> model on a SimdMesh -> outfeed -> tpu_summaries (first host)
 
 TPUEstimator copies the step to all cores, repeats it on the device, feeds and
 saves. Every core is a replica with a batch of its own to it, so what it calls
@@ -19,7 +19,9 @@ import tensorflow as tf
 # The hook is not exported, but TPUConfig takes one of its own kind.
 from tensorflow_estimator.python.estimator.tpu import tpu_estimator
 
+from mtf_unet import block_files
 from mtf_unet import case_source
+from mtf_unet import errors
 from mtf_unet import inference
 from mtf_unet import layout
 from mtf_unet import model
@@ -76,8 +78,12 @@ class TpuJob(training.Job):
 
   Attributes:
     system: the TPU; the config's mesh has one block for each of its cores.
+    files: where the hosts read their blocks; None: this process reads
+      whole cases and cuts them, which it can where it runs on the only host.
   """
   system: tpu_system.System = dataclasses.field(kw_only=True)
+  files: block_files.BlockFiles | None = dataclasses.field(
+      default=None, kw_only=True)
 
   def __post_init__(self):
     tpu_mesh.check_cores(self.partition, self.system.cores)
@@ -100,7 +106,17 @@ class TpuJob(training.Job):
                                     self.system)
 
   def fit(self, *arguments, **keywords) -> None:
-    """Trains until the last step; see `training.Job.fit`."""
+    """Trains until the last step; see `training.Job.fit`.
+
+    Raises:
+      InputError: without block files where the hosts need them.
+    """
+    system = self.system
+    if self.files is None and not (system.is_local or system.is_made):
+      raise errors.InputError(
+          f'--block_dir: expected it with the TPU of {system.master} '
+          f'({system.hosts} hosts), on which no Python reads the cases; '
+          'scripts/mtf_unet/cut_volumes.py fills it')
     with _loops_without_functions():
       super().fit(*arguments, **keywords)
 
@@ -121,9 +137,11 @@ class TpuJob(training.Job):
     """Builds the input of one host, the blocks of its cores."""
     replicas = tpu_input.host_replicas(self.system.assignment,
                                        params['context'].current_host)
-    return tpu_input.host_dataset(
-        source, self.config, self.partition, replicas,
-        start_step=training.start_step(self.model_dir))
+    start_step = training.start_step(self.model_dir)
+    if self.files is not None:
+      return self.files.host_dataset(replicas, start_step=start_step)
+    return tpu_input.host_dataset(source, self.config, self.partition,
+                                  replicas, start_step=start_step)
 
   def _run_config(self):
     config, system = self.config.training, self.system

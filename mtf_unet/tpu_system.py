@@ -39,6 +39,11 @@ class System:
     return self.master == _MADE_MASTER
 
   @property
+  def is_local(self) -> bool:
+    """Whether this process runs on its only host."""
+    return not self.master
+
+  @property
   def hosts(self) -> int:
     """Number of hosts."""
     return self.topology.num_tasks

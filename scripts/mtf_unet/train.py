@@ -33,6 +33,7 @@ import prediction_files
 import tensorflow as tf
 import tqdm
 
+from mtf_unet import block_files
 from mtf_unet import case_source
 from mtf_unet import checkpoints
 from mtf_unet import config as config_lib
@@ -40,6 +41,7 @@ from mtf_unet import errors
 from mtf_unet import evaluation
 from mtf_unet import inference
 from mtf_unet import metrics
+from mtf_unet import split_search
 from mtf_unet import tpu_job
 from mtf_unet import tpu_program
 from mtf_unet import tpu_system
@@ -53,6 +55,9 @@ _DATA_DIR = flags.DEFINE_string(
     'data_dir', None, 'Folder that prepare_volumes.py has filled.')
 _MODEL_DIR = flags.DEFINE_string(
     'model_dir', None, 'Folder of checkpoints and event files.')
+_BLOCK_DIR = flags.DEFINE_string(
+    'block_dir', None, 'With --use_tpu: folder that cut_volumes.py has filled, '
+    'which the hosts read in place of --data_dir.')
 _SPLIT = flags.DEFINE_enum(
     'split', 'validation', ['train', 'validation'], 'Cases to evaluate.')
 _INPUT = flags.DEFINE_string(
@@ -78,7 +83,8 @@ flags.mark_flag_as_required('model_dir')
 
 def _train(job: training.Job, with_evaluation: bool) -> None:
   data = job.config.data
-  source = case_source.open_split(_DATA_DIR.value, data, 'train')
+  source = (job.files if _BLOCK_DIR.value else
+            case_source.open_split(_DATA_DIR.value, data, 'train'))
   validation = (case_source.open_split(_DATA_DIR.value, data, 'validation')
                 if with_evaluation else None)
   try:
@@ -121,10 +127,12 @@ def _report(line: str) -> None:
 
 def _check_flags() -> None:
   needed = {'predict': ['input', 'output']}.get(_MODE.value, ['data_dir'])
-  for name in [] if _DRY_RUN.value else needed:
+  if _DRY_RUN.value or (_MODE.value == 'train' and _BLOCK_DIR.value):
+    needed = []
+  for name in needed:
     if not flags.FLAGS[name].value:
       raise errors.InputError(f'--mode={_MODE.value} needs --{name}')
-  for name in ('tpu_name', 'dry_run'):
+  for name in ('tpu_name', 'dry_run', 'block_dir'):
     if flags.FLAGS[name].value and not _USE_TPU.value:
       raise errors.InputError(f'--{name} needs --use_tpu')
   if bool(_TPU_CORES.value) != _DRY_RUN.value:
@@ -141,7 +149,11 @@ def _job() -> training.Job:
   system = (tpu_system.made(_TPU_CORES.value) if _DRY_RUN.value else
             tpu_system.reach(name=_TPU_NAME.value, zone=_TPU_ZONE.value,
                              project=_GCP_PROJECT.value, master=_MASTER.value))
-  return tpu_job.TpuJob(config, _MODEL_DIR.value, system=system, **common)
+  files = (block_files.open_folder(_BLOCK_DIR.value, config,
+                                   split_search.partition_of(config))
+           if _BLOCK_DIR.value else None)
+  return tpu_job.TpuJob(config, _MODEL_DIR.value, system=system,
+                        files=files, **common)
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """The job of a made-up TPU, built whole by TPUEstimator and read."""
 
 import collections
+import dataclasses
 import types
 
 import pytest
@@ -8,8 +9,11 @@ import tensorflow as tf
 from tensorflow.python.framework import kernels
 from tensorflow_estimator.python.estimator.tpu import tpu_estimator
 
+from mtf_unet import block_files
 from mtf_unet import errors
+from mtf_unet import tpu_input
 from mtf_unet import tpu_job
+from mtf_unet import tpu_mesh
 from mtf_unet import tpu_program
 from mtf_unet import tpu_system
 from tests.mtf_unet import jobs
@@ -166,6 +170,26 @@ def test_a_host_reads_only_what_its_cores_need():
     assert host.rows == [row for row in range(4) if row // 2 in batches]
     # float32 and int32, 2 volumes of 4 x 8 x 8 voxels for each of 8 cores.
     assert host.bytes == 8 * (4 + 4) * 2 * 4 * 8 * 8
+
+
+def test_hosts_without_python_need_block_files():
+  system = tpu_system.System(tpu_mesh.made_topology(_CORES), 'grpc://h:8470')
+  job = dataclasses.replace(_job(), system=system)
+  with pytest.raises(errors.InputError, match=(
+      '--block_dir: expected it with the TPU of grpc://h:8470 .2 hosts.')):
+    job.fit([], None, None)
+
+
+def test_hosts_read_block_files_where_there_are_some():
+  files = block_files.BlockFiles('/blocks', _CONFIG, _job().partition,
+                                 ('one', 'two'))
+  params = {'context': types.SimpleNamespace(current_host=1)}
+  with tf.Graph().as_default() as graph:
+    dataset = dataclasses.replace(_job(), files=files).dataset([], params)
+    assert dataset.element_spec == tpu_input.block_specs(
+        _CONFIG, files.partition)
+    tf.compat.v1.data.make_one_shot_iterator(dataset)
+    assert 'ReadFile' in str(graph.as_graph_def())
 
 
 def test_a_mesh_of_another_size_is_refused():

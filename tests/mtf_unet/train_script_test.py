@@ -159,6 +159,25 @@ def test_a_dry_run_describes_the_job_of_a_tpu_and_leaves_nothing(train, work):
   assert not (work / 'dry').exists()
 
 
+def test_volumes_are_cut_for_a_tpu_of_many_hosts(train, work, tmp_path):
+  done = subprocess.run(
+      [sys.executable, 'scripts/mtf_unet/cut_volumes.py',
+       f'--config={work}/good.py', '--config.data.augmentation.noise_fine=0.0',
+       f'--data_dir={work}/data', f'--output={tmp_path}/blocks'],
+      cwd=user_environment.ROOT, env=user_environment.variables(),
+      capture_output=True, text=True, check=False)
+  assert done.returncode == 0, done.stderr
+  assert done.stdout.endswith('cases in 2x1x1 blocks\n')
+  assert len(list((tmp_path / 'blocks' / '000000').iterdir())) == 2
+  result = train('--use_tpu', '--dry_run', '--tpu_cores=2', '--data_dir=',
+                 '--config.data.augmentation.noise_fine=0.0',
+                 f'--block_dir={tmp_path}/blocks', model='dry')
+  assert result.status == 0, result.err
+  _one_line(train('--use_tpu', '--dry_run', '--tpu_cores=2', '--data_dir=',
+                  f'--block_dir={tmp_path}/blocks', model='dry'),
+            'noise_fine: got 0.1, expected 0')
+
+
 def test_the_collectives_are_told_and_written(work, tmp_path):
   done = subprocess.run(
       [sys.executable, 'scripts/mtf_unet/inspect_tpu_program.py',
