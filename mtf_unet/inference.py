@@ -1,5 +1,6 @@
 """Whole volumes through a trained network, in one pass over the mesh."""
 
+from collections.abc import Callable
 from collections.abc import Sequence
 
 import numpy as np
@@ -7,7 +8,6 @@ import tensorflow as tf
 
 from mtf_unet import blocks
 from mtf_unet import checkpoints
-from mtf_unet import cluster_session
 from mtf_unet import config as config_lib
 from mtf_unet import input_pipeline
 from mtf_unet import layout
@@ -29,31 +29,31 @@ class Predictor:
     size: voxels along x, y, z.
     devices: of the mesh; by default this process's CPU devices.
     master: TensorFlow server to run on ('' for this process).
-    cluster: workers to run on, in place of devices and master.
+    build: makes the graph of (config, partition, size, batch size); by default
+      `model.prediction_graph` on the devices.
+    session_config: by default one with enough virtual CPU devices.
   """
 
   def __init__(self, config: config_lib.Config, partition: layout.Partition,
                size: Sequence[int], *, devices: list[str] | None = None,
                master: str = '',
-               cluster: cluster_session.Cluster | None = None):
+               build: Callable[..., model.PredictionGraph] | None = None,
+               session_config: tf.compat.v1.ConfigProto | None = None):
     self._config = config
-    session_config = mesh_lib.session_config(partition)
-    home = files = ''
-    if cluster is not None:
-      devices, master = cluster.devices(partition), cluster.target
-      session_config = cluster.session_config
-      home, files = cluster_session.HOME, cluster_session.CLIENT_DEVICE
     # Volumes come one at a time, so blocks along the batch stay the same.
     self._batch = partition.blocks(layout.BATCH)
     self._shape = model.batch_shape(config, self._batch, size)
     self._places = blocks.places(partition, model.dim_names(config),
                                  self._shape)
-    with tf.Graph().as_default() as graph, tf.device(home):
-      self._graph = model.prediction_graph(
-          config, partition, size, self._batch, devices, files_device=files)
+    with tf.Graph().as_default() as graph:
+      self._graph = (
+          build(config, partition, size, self._batch) if build else
+          model.prediction_graph(config, partition, size, self._batch,
+                                 devices))
       self._copy = self._graph.lowering.copy_masters_to_slices()
-    self._session = tf.compat.v1.Session(master, graph=graph,
-                                         config=session_config)
+    self._session = tf.compat.v1.Session(
+        master, graph=graph,
+        config=session_config or mesh_lib.session_config(partition))
 
   def restore(self, checkpoint: str) -> None:
     """Loads weights from a checkpoint's path prefix.
@@ -117,16 +117,16 @@ class FilePredictor:
     config: the experiment.
     partition: how to cut volumes.
     checkpoint: path prefix of the weights.
-    master: TensorFlow server to run on.
-    cluster: workers to run on, in its place.
+    make: builds a Predictor for volumes of a size; by default one on the
+      devices of this process.
   """
 
   def __init__(self, config: config_lib.Config, partition: layout.Partition,
-               checkpoint: str, master: str = '',
-               cluster: cluster_session.Cluster | None = None):
+               checkpoint: str,
+               make: Callable[[Sequence[int]], Predictor] | None = None):
     self._config, self._partition = config, partition
     self._checkpoint = checkpoint
-    self._master, self._cluster = master, cluster
+    self._make = make or (lambda size: Predictor(config, partition, size))
     self._size, self._predictor = None, None
 
   def predict(self, volume: volumes.Volume) -> np.ndarray:
@@ -150,22 +150,27 @@ class FilePredictor:
     if self._size != size:
       if self._predictor is not None:
         self._predictor.close()
-      self._predictor = Predictor(self._config, self._partition, size,
-                                  master=self._master, cluster=self._cluster)
+      self._predictor = self._make(size)
       self._predictor.restore(self._checkpoint)
       self._size = size
     return self._predictor
 
 
 def from_model_dir(config: config_lib.Config, partition: layout.Partition,
-                   model_dir: str, master: str = '',
-                   cluster: cluster_session.Cluster | None = None
+                   model_dir: str,
+                   make: Callable[[Sequence[int]], Predictor] | None = None
                    ) -> FilePredictor:
   """Opens the best (else newest) checkpoint of a folder.
+
+  Args:
+    config: the experiment.
+    partition: how volumes are cut.
+    model_dir: folder of checkpoints.
+    make: as `FilePredictor`.
 
   Raises:
     InputError: if there is none, or it was trained with another network.
   """
   checkpoints.check_folder(model_dir, config, training=False)
   return FilePredictor(config, partition,
-                       checkpoints.for_prediction(model_dir), master, cluster)
+                       checkpoints.for_prediction(model_dir), make)

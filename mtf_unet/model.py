@@ -238,20 +238,53 @@ def prediction_graph(config: config_lib.Config, partition: layout.Partition,
   graph = mtf.Graph()
   mesh = mtf.Mesh(graph, 'mesh', mesh_lib.variable_placer(devices))
   mesh_impl = mesh_lib.placement_mesh(partition, devices)
-  shape = batch_shape(config, batch_size, size)
-  block = [n // partition.blocks(dim)
-           for dim, n in zip(dim_names(config), shape)]
-  images = mesh_impl.slicewise(lambda position: tf.compat.v1.placeholder(
-      tf.float32, block + [image_channels(config)]),
-                               mesh_impl.laid_out_pnum()).tensor_list
+  block = block_shape(config, partition, size, batch_size)
+  images = mesh_impl.slicewise(
+      lambda position: tf.compat.v1.placeholder(tf.float32, block),
+      mesh_impl.laid_out_pnum()).tensor_list
+  lowering, probabilities = predict_blocks(
+      mesh, mesh_impl, config, images, batch_shape(config, batch_size, size))
+  with tf.device(files_device):
+    saver = weights_saver(config, graph)
+  return PredictionGraph(lowering, images, probabilities, saver)
+
+
+def block_shape(config: config_lib.Config, partition: layout.Partition,
+                size: Sequence[int], batch_size: int) -> list[int]:
+  """Shape of one block of images, [batch, *spatial, channels]."""
+  edges = [n // partition.blocks(dim) for dim, n in zip(
+      dim_names(config), batch_shape(config, batch_size, size))]
+  return edges + [image_channels(config)]
+
+
+def predict_blocks(mesh: mtf.Mesh, mesh_impl: mtf.MeshImpl,
+                   config: config_lib.Config, images: Sequence[tf.Tensor],
+                   shape: Sequence[int]
+                   ) -> tuple[mtf.Lowering, list[tf.Tensor]]:
+  """Builds and lowers images to probabilities.
+
+  Args:
+    mesh: of a Mesh-TensorFlow graph of its own.
+    mesh_impl: where the blocks lie.
+    config: the experiment.
+    images: float32 blocks.
+    shape: [batch, *spatial] of the whole.
+
+  Returns:
+    The lowering, and float32 blocks [batch, *spatial, classes].
+  """
   _, logits, _ = build_network(mesh, mesh_impl, config, images, shape, None)
-  lowering = mtf.Lowering(graph, {mesh: mesh_impl}, autostack=False)
+  lowering = mtf.Lowering(mesh.graph, {mesh: mesh_impl}, autostack=False)
   probabilities = mesh_impl.slicewise(tf.nn.softmax, lowering.tensors[logits])
+  return lowering, probabilities.tensor_list
+
+
+def weights_saver(config: config_lib.Config, graph: mtf.Graph
+                  ) -> tf.compat.v1.train.Saver:
+  """Builds what restores the weights to predict with: averages where kept."""
   averaged = config.training.ema_decay > 0
   restored = {}
   for variable in graph.all_variables:
     prefix = f'{EMA_SCOPE}/' if averaged and variable.trainable else ''
     restored[prefix + variable.name] = variable.get_master()
-  with tf.device(files_device):
-    saver = tf.compat.v1.train.Saver(restored)
-  return PredictionGraph(lowering, images, probabilities.tensor_list, saver)
+  return tf.compat.v1.train.Saver(restored)

@@ -8,6 +8,7 @@ is stopped at any moment continues the same curve from its last checkpoint.
 
 from collections.abc import Callable
 from collections.abc import Mapping
+from collections.abc import Sequence
 import dataclasses
 import glob
 import os
@@ -18,8 +19,6 @@ import tensorflow as tf
 from mtf_unet import blocks
 from mtf_unet import case_source
 from mtf_unet import checkpoints
-from mtf_unet import cluster_session
-from mtf_unet import cluster_training
 from mtf_unet import config as config_lib
 from mtf_unet import errors
 from mtf_unet import evaluation
@@ -38,7 +37,9 @@ from mtf_unet.mtf_compat import mtf
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-  """What a training needs beside its data.
+  """What a training needs beside its data, on devices of TensorFlow.
+
+  `tpu_job` has the same for a TPU.
 
   Attributes:
     config: the experiment.
@@ -46,7 +47,6 @@ class Job:
     factories: optimizers by name.
     devices: of the mesh; None for this process's own.
     master: TensorFlow server to run on ('' for this process).
-    cluster: workers to run on, in place of devices and master.
     report: receives one-line messages for the user.
   """
   config: config_lib.Config
@@ -55,7 +55,6 @@ class Job:
       default_factory=lambda: dict(optimizers.BUILT_IN))
   devices: list[str] | None = None
   master: str = ''
-  cluster: cluster_session.Cluster | None = None
   report: Callable[[str], None] = print
 
   @property
@@ -64,10 +63,62 @@ class Job:
     return split_search.partition_of(self.config)
 
   @property
-  def mesh_devices(self) -> list[str] | None:
-    """The devices of the mesh; None for this process's own."""
-    return (self.devices if self.cluster is None
-            else self.cluster.devices(self.partition))
+  def steps_per_run(self) -> int:
+    """Steps that one run of the session trains."""
+    return 1
+
+  @property
+  def files_device(self) -> str:
+    """The device that reads and writes checkpoints; '' for any."""
+    return ''
+
+  def warm_start(self) -> None:
+    """Has the graph's variables start from a checkpoint, if they should."""
+    warm_start(self)
+
+  def predictor(self, size: Sequence[int]) -> inference.Predictor:
+    """Builds a predictor for volumes of a size, on the same devices."""
+    return inference.Predictor(self.config, self.partition, size,
+                               devices=self.devices, master=self.master)
+
+  def fit(self, source: case_source.CaseSource,
+          validation: case_source.CaseSource | None,
+          show: progress.ProgressHook,
+          hooks: Sequence[tf.estimator.SessionRunHook] = ()) -> None:
+    """Trains until the last step.
+
+    Args:
+      source: the training cases.
+      validation: cases to score checkpoints on, or None.
+      show: shows how far the training has come.
+      hooks: called before the training's own.
+    """
+    self.estimator(validation, show).train(
+        lambda params: self.dataset(source, params), hooks=list(hooks),
+        max_steps=self.config.training.steps)
+
+  def estimator(self, validation: case_source.CaseSource | None,
+                show: progress.ProgressHook) -> tf.estimator.Estimator:
+    """Builds the Estimator; the arguments are those of `fit`."""
+    return tf.compat.v1.estimator.tpu.TPUEstimator(
+        model_fn=self.model_fn(validation, show), config=_run_config(self),
+        use_tpu=False, train_batch_size=self.config.training.batch_size)
+
+  def dataset(self, source: case_source.CaseSource, params: Mapping
+              ) -> tf.data.Dataset:
+    """Builds the Estimator's input.
+
+    Args:
+      source: the training cases.
+      params: the Estimator's.
+    """
+    del params
+    return _blocks_dataset(self, source)
+
+  def model_fn(self, validation: case_source.CaseSource | None,
+               show: progress.ProgressHook) -> Callable:
+    """Builds an Estimator's model_fn; the arguments are those of `fit`."""
+    return _model_fn(self, validation, show)
 
 
 def train(job: Job, source: case_source.CaseSource,
@@ -91,7 +142,7 @@ def train(job: Job, source: case_source.CaseSource,
   if config.mesh.layout == config_lib.AUTO_LAYOUT:
     job.report(f'Mesh chosen: {split_search.describe(job.partition)}')
   checkpoints.check_folder(job.model_dir, config, training=True)
-  start = checkpoints.step_of(checkpoints.latest(job.model_dir))
+  start = start_step(job.model_dir)
   if start >= config.training.steps:
     job.report(f'{job.model_dir}: already at step {start} of '
                f'{config.training.steps}, nothing to train')
@@ -111,20 +162,10 @@ def _run(job, source, validation):
   config = job.config
   show = progress.ProgressHook(
       config.training.steps, config.training.batch_size,
-      unit='volumes' if config.network.dimensions == 3 else 'slices')
-  model_fn = _model_fn(job, validation, show)
+      unit='volumes' if config.network.dimensions == 3 else 'slices',
+      steps_per_run=job.steps_per_run)
   try:
-    if job.cluster is not None:
-      cluster_training.run(
-          job.cluster, model_fn, lambda: _blocks_dataset(job, source),
-          mesh_lib.block_devices(job.partition, job.mesh_devices),
-          job.model_dir, config.training)
-      return
-    estimator = tf.compat.v1.estimator.tpu.TPUEstimator(
-        model_fn=model_fn, config=_run_config(job), use_tpu=False,
-        train_batch_size=config.training.batch_size)
-    estimator.train(lambda params: _blocks_dataset(job, source),
-                    max_steps=config.training.steps)
+    job.fit(source, validation, show)
   except tf.estimator.NanLossDuringTrainingError as error:
     raise errors.InputError(
         f'{job.model_dir}: the loss became NaN; expected a smaller '
@@ -173,13 +214,17 @@ def _run_config(job):
       save_summary_steps=config.summary_every_steps, log_step_count_steps=None)
 
 
+def start_step(model_dir: str) -> int:
+  """Returns the step at which a training in this folder goes on."""
+  return checkpoints.step_of(checkpoints.latest(model_dir))
+
+
 def _blocks_dataset(job, source):
   """Batches cut into the blocks of the mesh positions."""
   config = job.config
-  start = checkpoints.step_of(checkpoints.latest(job.model_dir))
   dataset = input_pipeline.training_dataset(
       source, config.data, batch_size=config.training.batch_size,
-      seed=config.training.seed, start_step=start,
+      seed=config.training.seed, start_step=start_step(job.model_dir),
       dimensions=config.network.dimensions)
   where = blocks.places(
       job.partition, model.dim_names(config),
@@ -201,41 +246,58 @@ def _model_fn(job, validation, show):
     images = [features[f'image_{i}'] for i in positions]
     labels = [features[f'label_{i}'] for i in positions]
     graph = model.training_graph(config, partition, images, labels,
-                                 job.factories, job.mesh_devices)
-    warm_start = _warm_start(job)
+                                 job.factories, job.devices)
+    job.warm_start()
     pictures = [summaries.middle_slice(tensors, partition,
                                        config.network.dimensions == 3)
                 for tensors in (images, labels, graph.predictions)]
     summaries.write(graph.scalars, *pictures)
-    hooks = [*warm_start, mtf.MtfRestoreHook(graph.lowering),
-             _saver_hook(job, graph.lowering, validation),
+    hooks = [mtf.MtfRestoreHook(graph.lowering),
+             saver_hook(job, graph.lowering, validation),
              show.watch(graph.loss)]
     return tf.compat.v1.estimator.tpu.TPUEstimatorSpec(
         mode, loss=graph.loss, train_op=graph.train_op, training_hooks=hooks)
   return model_fn
 
 
-def _warm_start(job):
-  """Starts from another training's weights; returns the hooks for that."""
+def warm_start(job: Job) -> None:
+  """Has the variables of a new training start from a checkpoint, if any."""
+  checkpoint, found = warm_start_names(job)
+  if found:
+    tf.compat.v1.train.init_from_checkpoint(checkpoint, found)
+
+
+def warm_start_names(job: Job) -> tuple[str, dict[str, str]]:
+  """Finds what a new training starts from, and reports it.
+
+  Returns:
+    The checkpoint, and its names of variables to their names here; nothing
+    where the training starts from itself or from seeds.
+  """
   path = job.config.training.warm_start
   if not path or checkpoints.latest(job.model_dir) is not None:
-    return []
+    return '', {}
   checkpoint = checkpoints.resolve(path)
   found, left = checkpoints.warm_start_map(
       checkpoint, tf.compat.v1.global_variables())
   job.report(f'Starting {len(found)} variables from {checkpoint}'
              + (f'; new: {", ".join(left)}' if left else ''))
-  if job.cluster is not None:
-    return [cluster_training.WarmStartHook(checkpoint, found)]
-  tf.compat.v1.train.init_from_checkpoint(checkpoint, found)
-  return []
+  return checkpoint, found
 
 
-def _saver_hook(job, lowering, validation):
+def saver_hook(job: Job, lowering: mtf.Lowering,
+               validation: case_source.CaseSource | None
+               ) -> tf.estimator.CheckpointSaverHook:
+  """Builds the hook that saves checkpoints and scores them.
+
+  Args:
+    job: the job.
+    lowering: whose slices are copied to the master variables before a save.
+    validation: cases to score checkpoints on, or None.
+  """
   # The Estimator restores with the saver of this collection, the hook saves.
-  files_device = '' if job.cluster is None else cluster_session.CLIENT_DEVICE
   tf.compat.v1.add_to_collection(tf.compat.v1.GraphKeys.SAVERS,
-                                 checkpoints.Saver(files_device))
+                                 checkpoints.Saver(job.files_device))
   listeners = [mtf.MtfCheckpointSaverListener(lowering)]
   if validation is not None:
     listeners.append(_EvaluationListener(job, validation))
@@ -255,8 +317,7 @@ class _EvaluationListener(tf.estimator.CheckpointSaverListener):
     self._job, self._validation = job, validation
     self._best = checkpoints.BestCheckpoint(job.model_dir)
     self._predictor = None
-    self._last = _last_scored(
-        job.model_dir, checkpoints.step_of(checkpoints.latest(job.model_dir)))
+    self._last = _last_scored(job.model_dir, start_step(job.model_dir))
 
   def after_save(self, session, global_step_value):
     config, step = self._job.config.training, int(global_step_value)
@@ -271,9 +332,7 @@ class _EvaluationListener(tf.estimator.CheckpointSaverListener):
   def _score(self, step):
     job = self._job
     if self._predictor is None:
-      self._predictor = inference.Predictor(
-          job.config, job.partition, job.config.data.size,
-          devices=job.devices, master=job.master, cluster=job.cluster)
+      self._predictor = job.predictor(job.config.data.size)
     checkpoint = checkpoints.latest(job.model_dir)
     self._predictor.restore(checkpoint)
     summary = evaluation.evaluate(self._predictor, self._validation,

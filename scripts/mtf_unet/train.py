@@ -7,6 +7,11 @@
 
 Any key of the config can be set: --config.training.steps=500. The same command
 started again resumes from the last checkpoint.
+
+On a TPU: --use_tpu, on a TPU VM alone, else with --tpu_name or --master; with
+--dry_run --tpu_cores=8 the job is built for a made-up TPU, described and left.
+On several machines: run_worker.py on each, and --cluster here
+(docs/cluster.md).
 """
 
 import os
@@ -15,7 +20,6 @@ import os
 os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '1')
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 
-import dataclasses
 import pathlib
 import sys
 
@@ -26,20 +30,26 @@ sys.path.append(str(pathlib.Path(__file__).parents[1] / 'shared'))
 from absl import flags
 import command_line
 import item_progress
+import mesh_optimizers
 import prediction_files
 import tensorflow as tf
 import tqdm
 
+from mtf_unet import block_files
 from mtf_unet import case_source
 from mtf_unet import checkpoints
 from mtf_unet import cluster
 from mtf_unet import cluster_session
+from mtf_unet import cluster_training
 from mtf_unet import config as config_lib
 from mtf_unet import errors
 from mtf_unet import evaluation
 from mtf_unet import inference
 from mtf_unet import metrics
-from mtf_unet import optimizers
+from mtf_unet import split_search
+from mtf_unet import tpu_job
+from mtf_unet import tpu_program
+from mtf_unet import tpu_system
 from mtf_unet import training
 
 _CONFIG = command_line.define_config(config_lib.Config)
@@ -50,6 +60,9 @@ _DATA_DIR = flags.DEFINE_string(
     'data_dir', None, 'Folder that prepare_volumes.py has filled.')
 _MODEL_DIR = flags.DEFINE_string(
     'model_dir', None, 'Folder of checkpoints and event files.')
+_BLOCK_DIR = flags.DEFINE_string(
+    'block_dir', None, 'With --use_tpu: folder that cut_volumes.py has filled, '
+    'which the hosts read in place of --data_dir.')
 _SPLIT = flags.DEFINE_enum(
     'split', 'validation', ['train', 'validation'], 'Cases to evaluate.')
 _INPUT = flags.DEFINE_string(
@@ -57,10 +70,17 @@ _INPUT = flags.DEFINE_string(
 _OUTPUT = flags.DEFINE_string('output', None, 'Folder for predictions.')
 _PROBABILITIES = flags.DEFINE_boolean(
     'probabilities', False, 'Also write the class probabilities.')
-_USE_TPU = flags.DEFINE_boolean('use_tpu', False, 'Run on a TPU.')
-_TPU_NAME = flags.DEFINE_string('tpu_name', None, 'Name of the TPU.')
-_TPU_ZONE = flags.DEFINE_string('tpu_zone', None, 'Zone of the TPU.')
+_USE_TPU = flags.DEFINE_boolean(
+    'use_tpu', False, 'Run on a TPU: that of this machine (a TPU VM), of '
+    '--master or of --tpu_name.')
+_TPU_NAME = flags.DEFINE_string('tpu_name', None, 'Name of a Cloud TPU.')
+_TPU_ZONE = flags.DEFINE_string('tpu_zone', None, 'Zone of the named TPU.')
 _GCP_PROJECT = flags.DEFINE_string('gcp_project', None, 'Its project.')
+_TPU_CORES = flags.DEFINE_integer(
+    'tpu_cores', None, 'Cores of the TPU that --dry_run makes up.',
+    lower_bound=1)
+_DRY_RUN = flags.DEFINE_boolean(
+    'dry_run', False, 'With --use_tpu: build the job, describe it and stop.')
 _MASTER = flags.DEFINE_string(
     'master', '', 'TensorFlow server to run on (grpc://host:port).')
 _CLUSTER = flags.DEFINE_string(
@@ -71,16 +91,10 @@ _CLIENT = flags.DEFINE_string(
 flags.mark_flag_as_required('model_dir')
 
 
-def _lamb(learning_rate, config, step):
-  """LAMB for the mesh, from the package next door."""
-  from lamb import mesh as lamb_mesh
-  return lamb_mesh.LambOptimizer(
-      learning_rate, weight_decay=config.weight_decay, global_step=step)
-
-
 def _train(job: training.Job, with_evaluation: bool) -> None:
   data = job.config.data
-  source = case_source.open_split(_DATA_DIR.value, data, 'train')
+  source = (job.files if _BLOCK_DIR.value else
+            case_source.open_split(_DATA_DIR.value, data, 'train'))
   validation = (case_source.open_split(_DATA_DIR.value, data, 'validation')
                 if with_evaluation else None)
   try:
@@ -96,8 +110,7 @@ def _evaluate(job: training.Job) -> None:
   source = case_source.open_split(_DATA_DIR.value, config.data, _SPLIT.value)
   checkpoints.check_folder(job.model_dir, config, training=False)
   checkpoint = checkpoints.for_prediction(job.model_dir)
-  predictor = inference.Predictor(config, job.partition, config.data.size,
-                                  master=job.master, cluster=job.cluster)
+  predictor = job.predictor(config.data.size)
   predictor.restore(checkpoint)
   _report(f'Evaluating {checkpoint}')
   summary = evaluation.evaluate(predictor, source, config,
@@ -111,7 +124,7 @@ def _evaluate(job: training.Job) -> None:
 
 def _predict(job: training.Job) -> None:
   predictor = inference.from_model_dir(job.config, job.partition,
-                                       job.model_dir, job.master, job.cluster)
+                                       job.model_dir, job.predictor)
   prediction_files.predict(predictor, job.config, _INPUT.value, _OUTPUT.value,
                            with_probabilities=_PROBABILITIES.value)
 
@@ -124,22 +137,57 @@ def _report(line: str) -> None:
 
 def _check_flags() -> None:
   needed = {'predict': ['input', 'output']}.get(_MODE.value, ['data_dir'])
+  if _DRY_RUN.value or (_MODE.value == 'train' and _BLOCK_DIR.value):
+    needed = []
   for name in needed:
     if not flags.FLAGS[name].value:
       raise errors.InputError(f'--mode={_MODE.value} needs --{name}')
-  if _USE_TPU.value:
-    raise errors.InputError(
-        '--use_tpu: the per-core TPU program is not built yet, expected '
-        '--use_tpu=false (CPU, GPU, or a server by --master)')
-  if _CLUSTER.value and _MASTER.value:
-    raise errors.InputError(
-        f'--cluster: got it beside --master={_MASTER.value}, expected one of '
-        'the two')
+  for name in ('tpu_name', 'dry_run', 'block_dir'):
+    if flags.FLAGS[name].value and not _USE_TPU.value:
+      raise errors.InputError(f'--{name} needs --use_tpu')
+  if bool(_TPU_CORES.value) != _DRY_RUN.value:
+    raise errors.InputError('--tpu_cores: expected it with --dry_run, and '
+                            'only there; a TPU tells its cores itself')
+
+
+  for name in ('use_tpu', 'master'):
+    if _CLUSTER.value and flags.FLAGS[name].value:
+      raise errors.InputError(f'--cluster: got it beside --{name}, expected '
+                              'one of the two')
+  if _CLIENT.value and not _CLUSTER.value:
+    raise errors.InputError('--client needs --cluster')
+
+
+def _connect() -> cluster_session.Cluster:
+  client = (cluster.parse_address(_CLIENT.value, '--client')
+            if _CLIENT.value else None)
+  return cluster_session.Cluster(cluster.parse(_CLUSTER.value), client,
+                                 report=_report)
+
+
+def _job(workers: cluster_session.Cluster | None) -> training.Job:
+  config = config_lib.from_mapping(_CONFIG.value)
+  common = {'factories': mesh_optimizers.FACTORIES, 'report': _report}
+  if workers is not None:
+    return cluster_training.ClusterJob(config, _MODEL_DIR.value,
+                                       cluster=workers, **common)
+  if not _USE_TPU.value:
+    return training.Job(config, _MODEL_DIR.value, master=_MASTER.value,
+                        **common)
+  system = (tpu_system.made(_TPU_CORES.value) if _DRY_RUN.value else
+            tpu_system.reach(name=_TPU_NAME.value, zone=_TPU_ZONE.value,
+                             project=_GCP_PROJECT.value, master=_MASTER.value))
+  files = (block_files.open_folder(_BLOCK_DIR.value, config,
+                                   split_search.partition_of(config))
+           if _BLOCK_DIR.value else None)
+  return tpu_job.TpuJob(config, _MODEL_DIR.value, system=system,
+                        files=files, **common)
 
 
 def _run(job: training.Job) -> None:
-  """Runs one mode."""
-  if _MODE.value == 'predict':
+  if _DRY_RUN.value:
+    print(tpu_program.summary(tpu_program.build(job)))
+  elif _MODE.value == 'predict':
     _predict(job)
   elif _MODE.value == 'eval':
     _evaluate(job)
@@ -148,21 +196,14 @@ def _run(job: training.Job) -> None:
 
 
 def main() -> None:
-  """Runs one mode, here or on a cluster."""
+  """Runs one mode."""
   tf.compat.v1.logging.set_verbosity(tf.compat.v1.logging.ERROR)
   _check_flags()
-  job = training.Job(
-      config_lib.from_mapping(_CONFIG.value), _MODEL_DIR.value,
-      master=_MASTER.value, factories={**optimizers.BUILT_IN, 'lamb': _lamb},
-      report=_report)
-  if not _CLUSTER.value:
-    _run(job)
-    return
-  client = (cluster.parse_address(_CLIENT.value, '--client')
-            if _CLIENT.value else None)
-  workers = cluster_session.Cluster(cluster.parse(_CLUSTER.value), client,
-                                    report=_report)
-  workers.run(lambda: _run(dataclasses.replace(job, cluster=workers)))
+  if _CLUSTER.value:
+    workers = _connect()
+    workers.run(lambda: _run(_job(workers)))
+  else:
+    _run(_job(None))
 
 
 if __name__ == '__main__':

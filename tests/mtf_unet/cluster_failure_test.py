@@ -10,6 +10,7 @@ import pytest
 from mtf_unet import checkpoints
 from mtf_unet import cluster as cluster_lib
 from mtf_unet import cluster_session
+from mtf_unet import cluster_training
 from mtf_unet import errors
 from mtf_unet import training
 from tests.mtf_unet import jobs
@@ -40,7 +41,8 @@ def _train(cluster, folder, when=0, happens=None, **keywords):
   where = cluster_session.Cluster(cluster_lib.parse(cluster),
                                   report=lambda line: None, **keywords)
   lines = []
-  job = training.Job(_CONFIG, str(folder), cluster=where, report=lines.append)
+  job = cluster_training.ClusterJob(_CONFIG, str(folder), cluster=where,
+                                    report=lines.append)
   cases = _Cases(jobs.cases(3, _CONFIG), when, happens)
   where.run(lambda: training.train(job, cases))
   return lines

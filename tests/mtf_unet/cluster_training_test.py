@@ -9,8 +9,7 @@ import tensorflow as tf
 from mtf_unet import checkpoints
 from mtf_unet import cluster as cluster_lib
 from mtf_unet import cluster_session
-from mtf_unet import inference
-from mtf_unet import layout
+from mtf_unet import cluster_training
 from mtf_unet import training
 from tests.mtf_unet import jobs
 from tests.mtf_unet import workers
@@ -34,7 +33,8 @@ def _pair():
 
 def _train(where, folder, config=_CONFIG, validation=None):
   lines = []
-  job = training.Job(config, str(folder), cluster=where, report=lines.append)
+  job = cluster_training.ClusterJob(config, str(folder), cluster=where,
+                                    report=lines.append)
   where.run(lambda: training.train(job, jobs.cases(3, config), validation))
   return lines
 
@@ -108,14 +108,14 @@ def test_the_cluster_predicts_as_one_process_does(together, pair):
   image = jobs.cases(1, _CONFIG, seed=7)[0].image
   results = []
 
-  def predict(**where):
-    predictor = inference.Predictor(
-        _CONFIG, layout.partition(_CONFIG.mesh), _CONFIG.data.size, **where)
+  def predict(job):
+    predictor = job.predictor(_CONFIG.data.size)
     predictor.restore(checkpoint)
     results.append(predictor.probabilities(image))
     predictor.close()
-  predict()
-  pair.run(lambda: predict(cluster=pair))
+  predict(training.Job(_CONFIG, ''))
+  pair.run(lambda: predict(
+      cluster_training.ClusterJob(_CONFIG, '', cluster=pair)))
   np.testing.assert_allclose(results[1], results[0], atol=1e-5)
 
 
