@@ -57,7 +57,7 @@ class Cluster:
     self._check_reachable(client)
     self._watch = worker_status.Watch(addresses, wait_s=wait_s,
                                       silence_s=silence_s, report=report)
-    self._server = _start_server(host, port, report)
+    self._server = start_server(host, port, report)
 
   def _check_reachable(self, client):
     for address in self._addresses:
@@ -126,8 +126,17 @@ class Cluster:
     return ''
 
 
-def _start_server(host, port, report):
-  """Starts this process's own server."""
+def start_server(host, port, report):
+  """Starts this process's own server, with the master in it.
+
+  Args:
+    host: at which the workers reach it, and nobody reaches it elsewhere.
+    port: likewise; 0 for a free one.
+    report: receives a warning where others can reach it.
+
+  Raises:
+    InputError: if it cannot listen there.
+  """
   ip = cluster.ipv4(host)
   listening.check_free(port, ip)
   # The client computes nothing that would be worth a GPU.
