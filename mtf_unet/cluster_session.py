@@ -106,14 +106,25 @@ class Cluster:
       lost = self._watch.lost()
     if lost:
       thread.join(_GRACE_S)
-    elif raised and _is_of_tensorflow(raised[0]):
-      lost = self._lost_soon()
+    self._explain(lost, raised[0] if raised else None)
+
+  def _explain(self, lost, error):
+    """Raises what ended a run, if anything did."""
+    cause = _of_tensorflow(error)
+    lost = lost or (self._lost_soon() if cause else '')
     if lost:
       raise errors.InputError(
           f'--cluster: {lost}; start it again, then the same command resumes '
-          'from the last checkpoint') from (raised[0] if raised else None)
-    if raised:
-      raise raised[0]
+          'from the last checkpoint') from error
+    if isinstance(cause, tf.errors.AbortedError):
+      # A worker clears what a client left there that is gone; a second one
+      # looks to it like the first one, started again.
+      raise errors.InputError(
+          '--cluster: the workers have begun another job, expected one at a '
+          'time; after it the same command resumes from the last checkpoint'
+      ) from error
+    if error is not None:
+      raise error
 
   def _lost_soon(self):
     """A connection may break before its worker is missed."""
@@ -160,6 +171,9 @@ def _keeping(function, raised):
     raised.append(error)
 
 
-def _is_of_tensorflow(error):
-  return isinstance(error, tf.errors.OpError) or isinstance(
-      error.__cause__, tf.errors.OpError)
+def _of_tensorflow(error):
+  """The error of TensorFlow that an error is or comes from, or None."""
+  for candidate in (error, getattr(error, '__cause__', None)):
+    if isinstance(candidate, tf.errors.OpError):
+      return candidate
+  return None

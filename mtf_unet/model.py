@@ -141,7 +141,9 @@ def training_graph(config: config_lib.Config, partition: layout.Partition,
   exported = {name: lowering.export_to_tf_tensor(value)
               for name, value in loss.items()}
   operations = [lowering.lowered_operation(update) for update in updates]
-  with tf.control_dependencies(_joined_by_device(operations)):
+  if mesh_impl.devices:
+    operations = _joined_by_device(operations)
+  with tf.control_dependencies(operations):
     train_op = tf.compat.v1.assign_add(step, 1)
   scalars = {name: exported[name]
              for name in ('loss', 'cross_entropy', 'dice_loss')}

@@ -6,6 +6,7 @@ its own it has none. It does not ask who sends: see docs/cluster.md.
 
 from collections.abc import Callable
 from collections.abc import Sequence
+import ctypes
 import dataclasses
 import threading
 
@@ -19,6 +20,8 @@ from mtf_unet import listening
 _GIB = 2 ** 30
 # Less than this share of one core is housekeeping.
 _IDLE_PERCENT = 5.0
+# Of mallopt: blocks from this size on are mapped one by one.
+_M_MMAP_THRESHOLD, _LARGE_BYTES = -3, 2 ** 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +88,18 @@ def describe(worker: Worker) -> list[str]:
   if not cluster.is_loopback(worker.ip):
     lines.append(listening.warning(worker.ip, address.port))
   return lines
+
+
+def give_memory_back() -> None:
+  """Has the C library return large freed blocks to the system at once.
+
+  It otherwise keeps more and more of them for later, and the gaps between
+  tensors of other sizes are lost to everybody. Where the library is another
+  one, nothing happens.
+  """
+  mallopt = getattr(ctypes.CDLL(None), 'mallopt', None)
+  if mallopt is not None:
+    mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
 
 
 class Activity:

@@ -22,6 +22,8 @@ from mtf_unet.benchmark import problem as problem_lib
 
 SPLITS = {1: (1, 1, 1), 2: (2, 1, 1), 4: (2, 2, 1), 8: (2, 2, 2)}
 _MIB = 2 ** 20
+# Workers start together, perhaps on a machine that has other work.
+_WAIT_S = 600.0
 # From --cluster and --task to the command line of a worker.
 WorkerCommand = Callable[[str, int], list[str]]
 
@@ -70,7 +72,8 @@ def _workers(count, command):
               for task in range(count)]
   try:
     yield ([child.pid for child in children], cluster_session.Cluster(
-        cluster.parse(addresses), report=lambda line: None))
+        cluster.parse(addresses), report=lambda line: None,
+        wait_s=_WAIT_S, silence_s=_WAIT_S))
   finally:
     for child in children:
       child.terminate()

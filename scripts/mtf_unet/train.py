@@ -97,12 +97,7 @@ def _train(job: training.Job, with_evaluation: bool) -> None:
             case_source.open_split(_DATA_DIR.value, data, 'train'))
   validation = (case_source.open_split(_DATA_DIR.value, data, 'validation')
                 if with_evaluation else None)
-  try:
-    training.train(job, source, validation)
-  except KeyboardInterrupt:
-    step = checkpoints.step_of(checkpoints.latest(job.model_dir))
-    raise errors.InputError(
-        f'stopped; the same command resumes from step {step}') from None
+  training.train(job, source, validation)
 
 
 def _evaluate(job: training.Job) -> None:
@@ -199,11 +194,18 @@ def main() -> None:
   """Runs one mode."""
   tf.compat.v1.logging.set_verbosity(tf.compat.v1.logging.ERROR)
   _check_flags()
-  if _CLUSTER.value:
-    workers = _connect()
-    workers.run(lambda: _run(_job(workers)))
-  else:
-    _run(_job(None))
+  try:
+    if _CLUSTER.value:
+      workers = _connect()
+      workers.run(lambda: _run(_job(workers)))
+    else:
+      _run(_job(None))
+  except KeyboardInterrupt:
+    if not _MODE.value.startswith('train'):
+      raise
+    step = checkpoints.step_of(checkpoints.latest(_MODEL_DIR.value))
+    raise errors.InputError(
+        f'stopped; the same command resumes from step {step}') from None
 
 
 if __name__ == '__main__':

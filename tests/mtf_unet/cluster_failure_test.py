@@ -6,6 +6,7 @@ import signal
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from mtf_unet import checkpoints
 from mtf_unet import cluster as cluster_lib
@@ -89,6 +90,19 @@ def test_a_worker_that_falls_silent_is_named_in_time(tmp_path):
     # As when its machine is gone: connections stay, nothing comes.
     _train(cluster, tmp_path, when=24, silence_s=3.0,
            happens=lambda: os.kill(processes[1].pid, signal.SIGSTOP))
+
+
+def test_a_second_job_takes_over_and_the_first_one_says_so(tmp_path):
+  with workers.running(2) as (cluster, _):
+    def second():
+      with tf.Graph().as_default():
+        value = tf.constant(1.0)
+      where = cluster_session.Cluster(cluster_lib.parse(cluster))
+      # Another process in truth; this one's server only needs to be another.
+      tf.compat.v1.Session(where.target, graph=value.graph,
+                           config=where.session_config).run(value)
+    with pytest.raises(errors.InputError, match='have begun another job'):
+      _train(cluster, tmp_path, when=24, happens=second)
 
 
 def test_a_worker_that_is_not_there_is_named():

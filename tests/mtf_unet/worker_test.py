@@ -71,10 +71,8 @@ def test_a_worker_listens_on_its_address_alone_and_ends_cleanly(number):
 @pytest.mark.parametrize('flags, words', [
     (['--cluster=127.0.0.1:{port}', '--task=0'], 'cannot be listened on'),
     (['--cluster=127.0.0.1', '--task=0'], 'has no port, expected host:port'),
-    (['--cluster=127.0.0.1:1,127.0.0.1:1', '--task=0'], 'appears twice'),
     (['--cluster=127.0.0.1:1', '--task=1'], '--task: got 1, expected 0 to 0'),
-    (['--cluster=127.0.0.1:1'], '--task'),
-], ids=['port in use', 'no port', 'twice', 'out of range', 'no task'])
+], ids=['port in use', 'no port', 'out of range'])
 def test_wrong_flags_are_told_in_one_line(flags, words):
   with socket.create_server(('127.0.0.1', 0)) as taken:
     port = taken.getsockname()[1]
