@@ -34,6 +34,7 @@ EXTRAS = {
         'nibabel' + _BELOW_312,
         'scipy' + _BELOW_312,
         'psutil' + _BELOW_312,
+        'grpcio' + _BELOW_312,
     ],
     'loopfilter': _TF215 + _DATASETS + _PICTURES + [
         'av' + _BELOW_312,

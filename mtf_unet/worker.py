@@ -90,16 +90,18 @@ def describe(worker: Worker) -> list[str]:
   return lines
 
 
-def give_memory_back() -> None:
+def give_memory_back() -> bool:
   """Has the C library return large freed blocks to the system at once.
 
   It otherwise keeps more and more of them for later, and the gaps between
-  tensors of other sizes are lost to everybody. Where the library is another
-  one, nothing happens.
+  tensors of other sizes are lost to everybody.
+
+  Returns:
+    Whether the library can (glibc).
   """
   mallopt = getattr(ctypes.CDLL(None), 'mallopt', None)
-  if mallopt is not None:
-    mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
+  return mallopt is not None and bool(
+      mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES))
 
 
 class Activity:

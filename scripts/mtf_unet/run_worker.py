@@ -50,6 +50,7 @@ def main() -> None:
   """Serves until a signal ends it."""
   worker = worker_lib.Worker(cluster.parse(_CLUSTER.value), _TASK.value,
                              _BIND.value, _CPU_DEVICES.value)
+  worker_lib.give_memory_back()
   stop = threading.Event()
   for number in (signal.SIGINT, signal.SIGTERM):
     signal.signal(number, lambda *_: stop.set())

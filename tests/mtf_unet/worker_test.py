@@ -1,5 +1,6 @@
 """The worker as a user runs it."""
 
+import platform
 import signal
 import socket
 import subprocess
@@ -41,6 +42,25 @@ def test_a_worker_that_others_reach_warns_in_one_line():
 def test_no_devices_are_refused():
   with pytest.raises(errors.InputError, match='--cpu_devices: got 0'):
     worker_lib.Worker(cluster.parse('127.0.0.1:22'), 0, cpu_devices=0)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason='no glibc')
+def test_large_blocks_go_back_to_the_system():
+  program = (
+      'import numpy as np\n'
+      'from mtf_unet import worker\n'
+      'from mtf_unet.benchmark import measurement\n'
+      'assert worker.give_memory_back()\n'
+      'before = measurement.resident_mib()\n'
+      'held = [np.ones(2 ** 18) for _ in range(50)]\n'
+      'grown = measurement.resident_mib() - before\n'
+      'del held[:-1]\n'
+      'print(grown, measurement.resident_mib() - before)\n')
+  done = subprocess.run([sys.executable, '-c', program], capture_output=True,
+                        text=True, check=True,
+                        env=user_environment.variables())
+  grown, left = map(float, done.stdout.split())
+  assert grown > 90 and left < 10
 
 
 def _reachable(host, port):
