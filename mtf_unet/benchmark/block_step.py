@@ -49,7 +49,7 @@ class BlockStep:
     devices = where.devices(partition) if where else None
     with tf.Graph().as_default() as graph, tf.device(
         cluster_session.HOME if where else ''):
-      fed = _placeholders(problem, config, partition, devices)
+      fed = _placeholders(config, partition, devices)
       step = model.training_graph(config, partition, *fed,
                                   optimizers.BUILT_IN, devices)
       start = [tf1.global_variables_initializer(),
@@ -79,7 +79,7 @@ class BlockStep:
     self._session.close()
 
 
-def _placeholders(problem, config, partition, devices):
+def _placeholders(config, partition, devices):
   """Image and label blocks, each on its block's device."""
   block = [n // partition.blocks(dim) for dim, n in zip(
       model.dim_names(config), model.batch_shape(config, 1))]
