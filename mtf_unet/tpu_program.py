@@ -123,14 +123,24 @@ def summary(program: Program) -> str:
       f'Batch: {training.batch_size} {volumes}, which TPUEstimator counts as '
       f'{job.cases_per_block * system.cores} (those of every block)',
       f'Loop: {job.steps_per_run} steps on the device, then the hosts look']
-  lines += [_host_line(host, training.batch_size, volumes)
-            for host in program.hosts]
+  lines += [
+      f'Input: {_input_of(job)}',
+      *(_host_line(host, training.batch_size, volumes)
+        for host in program.hosts)]
   lines += _variable_lines(program.graph)
   for kind, total in collectives.totals(program.collectives).items():
     lines.append(
         f'Collectives of a step, {kind}: {total["count"]}; the busiest core '
         f'receives {plan_table.size(total["received"])}')
   return '\n'.join(lines)
+
+
+def _input_of(job):
+  if job.files is not None:
+    return (f'block files of {job.files.folder}, {len(job.files)} cases; a '
+            'host reads the blocks of its own cores')
+  return ('whole cases, read and cut by this process; that takes a TPU whose '
+          'only host it runs on, else --block_dir')
 
 
 def _host_line(host: HostReads, batch_size: int, volumes: str) -> str:

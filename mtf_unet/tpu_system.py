@@ -16,6 +16,8 @@ from mtf_unet import tpu_mesh
 
 # Stands for a master where there is none; nothing ever connects to it.
 _MADE_MASTER = 'grpc://made-topology'
+# Once reached, a large TPU takes minutes to initialise.
+_INITIALIZE_MS = 10 * 60 * 1000
 Metadata = tpu_system_metadata.TPUSystemMetadata
 Resolver = tf.distribute.cluster_resolver.TPUClusterResolver
 
@@ -102,7 +104,7 @@ def reach(*, name: str | None = None, zone: str | None = None,
     project: of the named TPU; likewise.
     master: grpc://host:port of its first host; '' where the TPU is attached
       to this machine.
-    timeout_s: how long to wait for an answer.
+    timeout_s: how long to wait for a first answer.
 
   Raises:
     InputError: if none is reached, saying where none was.
@@ -121,7 +123,9 @@ def reach(*, name: str | None = None, zone: str | None = None,
     with tf.Graph().as_default(), tf.compat.v1.Session(
         master, config=config) as session:
       _check_devices(session.list_devices(), where)
-      topology = session.run(tf.compat.v1.tpu.initialize_system())
+      topology = session.run(
+          tf.compat.v1.tpu.initialize_system(),
+          options=tf.compat.v1.RunOptions(timeout_in_ms=_INITIALIZE_MS))
   except tf.errors.OpError as error:
     raise errors.InputError(
         f'--use_tpu: {where} was not reached within {timeout_s:g} s '

@@ -144,16 +144,21 @@ def test_control_flow_is_left_as_it_was(program):
 
 def test_what_is_told_of_the_job(program):
   lines = tpu_program.summary(program).splitlines()
-  assert lines[:7] == [
+  assert lines[:6] == [
       'TPU: 16 cores on 2 host(s), topology 4x2x1x2 (made up)',
       'Mesh: batch_blocks:2;x_blocks:2;y_blocks:2;z_blocks:2, layout '
       'batch:batch_blocks;x:x_blocks;y:y_blocks;z:z_blocks; one block, one '
       'program, each core',
       'Block: image 2x8x8x4x1 float32', 'Block: label 2x8x8x4 int32',
       'Batch: 4 volumes, which TPUEstimator counts as 32 (those of every '
-      'block)', 'Loop: 20 steps on the device, then the hosts look',
-      lines[6]]
-  assert lines[6].startswith('Host /job:tpu_worker/task:0/device:CPU:0: feeds')
+      'block)', 'Loop: 20 steps on the device, then the hosts look']
+  assert lines[6].startswith('Input: whole cases, read and cut by this process')
+  assert lines[7].startswith('Host /job:tpu_worker/task:0/device:CPU:0: feeds')
+  files = block_files.BlockFiles('/blocks', _CONFIG, program.job.partition,
+                                 ('one', 'two'))
+  assert 'Input: block files of /blocks, 2 cases;' in tpu_program.summary(
+      dataclasses.replace(program, job=dataclasses.replace(
+          program.job, files=files)))
   assert lines[-1].startswith('Collectives of a step, all: ')
 
 

@@ -37,17 +37,23 @@ _ARRAYS = {
     'image': _RANDOM.randn(*_SHAPE, _CHANNELS).astype(np.float32),
     'label': _RANDOM.randint(0, _CLASSES, _SHAPE).astype(np.int32),
 }
-# In the quick tests: one mesh of each size, and each optimizer once.
-_QUICK = {'z on 2 cores': 'adam', 'x and y on 4 cores': 'adafactor',
-          'batch, x and y on 8 cores': 'lamb'}
+# Every mesh once, every optimizer on 2, 4 (or 2 more) and 8 cores.
+_STEPS = {
+    'x on 2 cores': 'adafactor', 'y on 2 cores': 'lamb',
+    'z on 2 cores': 'adam', 'batch on 2 cores': 'lamb',
+    'x and y on 4 cores': 'adafactor', 'batch and z on 4 cores': 'adam',
+    'x, y and z on 8 cores': 'adafactor',
+    'batch, x and y on 8 cores': 'lamb', 'x and y on 8 cores': 'adam'}
+_QUICK = ('z on 2 cores', 'x and y on 4 cores', 'batch, x and y on 8 cores')
 
 
-def _each_mesh(choices, is_quick):
-  """Parameters (mesh, choice), those that are not quick marked slow."""
+def _cases(choices):
+  """Parameters (mesh, choice); those that are not quick are marked slow."""
   return [
-      pytest.param(mesh, choice, id=f'{choice}, {name}',
-                   marks=[] if is_quick(name, choice) else pytest.mark.slow)
-      for choice in choices for name, mesh in simd_bench.MESHES.items()]
+      pytest.param(simd_bench.MESHES[name], choice, id=f'{choice}, {name}',
+                   marks=[] if name in _QUICK and choice != 'instance' else
+                   pytest.mark.slow)
+      for name, choice in choices]
 
 
 def _imported(mesh, mesh_impl, image, label):
@@ -104,9 +110,10 @@ def _plain(network_config, weights):
   return [t.numpy() for t in [loss, logits, *grads.values()]]
 
 
-@pytest.mark.parametrize('mesh, kind', _each_mesh(
-    ['batch', 'instance'],
-    lambda name, kind: name in _QUICK and kind == 'batch'))
+@pytest.mark.parametrize('mesh, kind', _cases(
+    [(name, 'batch') for name in simd_bench.MESHES]
+    + [(name, 'instance') for name in simd_bench.MESHES
+       if not name.endswith('on 2 cores')]))
 def test_loss_logits_and_gradients_equal_plain_ones(mesh, kind):
   config = dataclasses.replace(_NETWORK, normalization=kind)
   built = simd_bench.replicate(mesh, _ARRAYS, _program(config))
@@ -202,9 +209,7 @@ def _assert_equal_weights(came, expected, weights):
                          expected[name], name)
 
 
-@pytest.mark.parametrize('mesh, optimizer', _each_mesh(
-    ['adafactor', 'adam', 'lamb'],
-    lambda name, optimizer: _QUICK.get(name) == optimizer))
+@pytest.mark.parametrize('mesh, optimizer', _cases(_STEPS.items()))
 def test_a_step_equals_that_of_one_device(mesh, optimizer):
   built = simd_bench.replicate(
       mesh, _ARRAYS, _training_program(_job(mesh, optimizer)))

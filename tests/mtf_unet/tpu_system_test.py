@@ -27,7 +27,8 @@ class _Session:
   def list_devices(self):
     return [types.SimpleNamespace(device_type=kind) for kind in ('CPU', 'TPU')]
 
-  def run(self, operation):
+  def run(self, operation, options):
+    assert options.timeout_in_ms > 0
     assert operation.op.type == 'ConfigureDistributedTPU'
     return tpu_mesh.made_topology(16).serialized()
 
