@@ -89,8 +89,7 @@ def _save_model(filter_, folder):
 def format_table(filter_: integer_graph.IntegerFilter) -> str:
   """Describes the layers: lengths, largest sums, and how floats run them."""
   lines = ['| layer | in | out | weights | biases | outputs | sum up to | '
-           'of int32 | float32 kernels |',
-           '|---|---|---|---|---|---|---|---|---|']
+           'of int32 | float32 kernels |', '|---' * 9 + '|']
   for i, (layer, step) in enumerate(zip(filter_.layers, filter_.plan)):
     bits = exact_float.split_bits(layer, step)
     way = {0: 'float32', None: 'int32'}.get(bits, f'float32, split at {bits}')
