@@ -27,6 +27,7 @@ from mtf_unet import case_source
 from mtf_unet import config as config_lib
 from mtf_unet import errors
 from mtf_unet import layout
+from mtf_unet import medical_dataset
 from mtf_unet import model
 from mtf_unet import tensorflow_errors
 
@@ -40,9 +41,11 @@ _ORDER, _FLIP = 0, 1
 def _settings(config, partition):
   """What the files depend on, as JSON has it."""
   data = config.data
-  return {'size': list(data.size), 'channels': data.channels,
-          'num_classes': data.num_classes,
-          'normalization': data.normalization, 'window': list(data.window),
+  # Which cases there are to train on follows from the last three.
+  chosen = {key: getattr(data, key) for key in (
+      'normalization', 'folds', 'fold', 'split_seed')}
+  return {**medical_dataset.settings(data), **chosen,
+          'size': list(data.size), 'window': list(data.window),
           'spatial_split': list(partition.spatial_split)}
 
 

@@ -10,7 +10,6 @@ the rest out before it compiles.
 
 import collections
 from collections.abc import Iterator
-from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
 
@@ -152,7 +151,7 @@ def totals(found: Sequence[Collective]) -> dict[str, dict[str, int]]:
 
 
 def _rows(found) -> Iterator[tuple]:
-  rows: Mapping[tuple, list[Collective]] = collections.defaultdict(list)
+  rows = collections.defaultdict(list)
   for one in found:
     sizes = sorted({len(group) for group in one.groups})
     group = (f'{len(one.groups)} pairs' if one.kind == 'permute' else

@@ -51,16 +51,19 @@ def _hosts():
           for host in range(system.hosts)]
 
 
-def _batch(files, step):
-  """What the cores of all hosts get in a step, joined."""
+def _batches(files, steps):
+  """What the cores of all hosts get in each of the first steps, joined."""
   shape = model.batch_shape(_CONFIG, 4)
   where = blocks.places(_PARTITION, layout.DIMS, shape)
   by_replica = {}
   for replicas in _hosts():
-    found = _elements(files, replicas, len(replicas), step)
-    by_replica |= dict(zip(replicas, found))
-  return [blocks.join([by_replica[i][name] for i in range(16)], where, shape)
-          for name in ('image', 'label')]
+    found = _elements(files, replicas, steps * len(replicas))
+    for number, element in enumerate(found):
+      step, place = divmod(number, len(replicas))
+      by_replica[step, replicas[place]] = element
+  return [[blocks.join([by_replica[step, i][name] for i in range(16)], where,
+                       shape) for name in ('image', 'label')]
+          for step in range(steps)]
 
 
 def _case_of(image, label):
@@ -77,8 +80,8 @@ def _case_of(image, label):
 def test_blocks_of_all_hosts_are_whole_cases_each_once_in_an_epoch(folder):
   files = block_files.open_folder(str(folder), _CONFIG, _PARTITION)
   orders, flips = [], set()
-  for step in range(4):
-    found = [_case_of(*pair) for pair in zip(*_batch(files, step))]
+  for batch in _batches(files, 4):
+    found = [_case_of(*pair) for pair in zip(*batch)]
     assert sorted(number for number, _ in found) == [0, 1, 2, 3]
     orders.append([number for number, _ in found])
     flips |= {axes for _, axes in found}
@@ -145,12 +148,14 @@ def test_a_damaged_file_is_named(folder, tmp_path):
 
 @pytest.mark.parametrize('changes, words', [
     ({'data': {'normalization': 'window'}}, 'cut with normalization=zscore'),
+    ({'data': {'folds': 5, 'fold': 1}}, 'cut with folds=0, expected 5'),
+    ({'data': {'spacing_mm': (1.0, 1.0, 1.0)}}, 'cut with spacing_mm=None'),
     ({'mesh': {'mesh_shape': 'x:2', 'layout': 'x:x'}},
      r'spatial_split=\[4, 2, 1\], expected \[2, 1, 1\]'),
     ({'data': {'augmentation': {'noise_fine': 0.1}}},
      'noise_fine: got 0.1, expected 0: .* flip_axes and rotate_180 alone'),
     ({'network': {'dimensions': 2}}, 'got 2, expected 3 with block files'),
-], ids=['normalization', 'split', 'augmentation', '2-D'])
+], ids=['normalization', 'fold', 'spacing', 'split', 'augmentation', '2-D'])
 def test_another_experiment_is_refused(folder, changes, words):
   merged = {'data': {'size': (16, 8, 4), 'augmentation': {}},
             'mesh': {'mesh_shape': 'b:2,x:4,y:2', 'layout':
