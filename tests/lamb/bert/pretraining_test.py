@@ -53,6 +53,7 @@ def plain(records, tmp_path_factory):
   return job, _losses(job), _weights(job)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('options', [
     pytest.param({'accumulate_steps': 4}, id='accumulated'),
     pytest.param({'replicas': 2}, id='replicas'),
@@ -82,6 +83,7 @@ def test_replicas_run_on_their_own_devices(records, tmp_path):
   assert halves[0] == halves[1] > 10
 
 
+@pytest.mark.slow
 def test_stages_follow_each_other_and_resume(records, tmp_path):
   both = (stages.Stage(8, 8, 3, 0.01, 2, max_predictions=2),
           stages.Stage(16, 4, 3, 0.005, 1))
