@@ -56,7 +56,11 @@ class SharedMemoryMeshImpl(mtf.placement_mesh_impl.PlacementMeshImpl):
       key = (self._memories[pnum], *map(_identity, arguments))
       if key not in known:
         with tf.device(device):
-          known[key] = fn(*arguments)
+          # A variable is read once, when it is lowered: else each use would
+          # read it for itself, before or after its update.
+          known[key] = fn(*[
+              tf.convert_to_tensor(x) if isinstance(x, tf.Variable) else x
+              for x in arguments])
       results.append(known[key])
     if isinstance(results[0], tuple):
       return tuple(self.LaidOutTensor(list(column))
