@@ -35,6 +35,7 @@ EXTRAS = {
         'simpleitk' + _BELOW_312,
         'scipy' + _BELOW_312,
         'psutil' + _BELOW_312,
+        'grpcio' + _BELOW_312,
     ],
     'loopfilter': _TF215 + _DATASETS + _PICTURES + [
         'av' + _BELOW_312,

@@ -215,7 +215,7 @@ def _check_layer(i, layer, inputs):
         f'k of at most {MAX_KERNEL}, and [out] of at most {MAX_CHANNELS}')
   for name, integers in (('weight', layer.weights), ('bias', layer.biases)):
     bits = getattr(layer, f'{name}_bits')
-    low, high = dfp.limits(bits) if 2 <= bits <= 32 else (0, 0)
+    low, high = dfp.limits(bits) if 2 <= bits <= 32 else (1, 0)
     if integers.min() < low or integers.max() > high:
       raise errors.InputError(
           f'layer {i}: {name} of {integers.min()} to {integers.max()}, '

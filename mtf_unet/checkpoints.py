@@ -157,10 +157,19 @@ def step_of(path: str | None) -> int:
 
 
 class Saver(tf.compat.v1.train.Saver):
-  """Saves and restores a training, and says in one line when it cannot."""
+  """Saves and restores a training, and says in one line when it cannot.
 
-  def __init__(self):
+  Args:
+    device: that reads and writes the files; '' for any.
+  """
+
+  def __init__(self, device: str = ''):
+    self._device = device
     super().__init__(allow_empty=True, save_relative_paths=True)
+
+  def build(self):
+    with tf.device(self._device):
+      super().build()
 
   def save(self, sess, save_path, global_step=None, **keywords):
     try:

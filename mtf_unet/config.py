@@ -302,6 +302,9 @@ class TrainingConfig:
   save_every_steps: int = 500
   evaluate_every_steps: int = 2000
   summary_every_steps: int = 100
+  # On a TPU: steps between two looks of the host, at most save_every_steps;
+  # checkpoints fall on the end of such a loop.
+  iterations_per_loop: int = 100
   # Checkpoint file or folder whose weights start the training ('' for none);
   # variables of another shape (number of classes) are left at their start.
   warm_start: str = ''
@@ -311,7 +314,8 @@ class TrainingConfig:
 
   def __post_init__(self):
     for key in ('steps', 'batch_size', 'save_every_steps',
-                'evaluate_every_steps', 'summary_every_steps'):
+                'evaluate_every_steps', 'summary_every_steps',
+                'iterations_per_loop'):
       _require(getattr(self, key) >= 1, f'training.{key}', getattr(self, key),
                '1 or more')
     _require(0 <= self.ema_decay < 1, 'training.ema_decay', self.ema_decay,

@@ -78,7 +78,9 @@ def read(folder: str | os.PathLike) -> volumes.Volume:
     raise errors.InputError(f'{folder}: no DICOM file, expected a series')
   _check_one_series(folder, slices)
   if len(slices) == 1:
-    return _read_single(folder, slices[0])
+    # A single slice, or a file that holds a whole volume.
+    only, = slices
+    return volumes.Volume(_voxels(only.path), only.header.affine, str(folder))
   slices = _in_order(slices)
   _check_alike(slices)
   _check_gaps(slices)
@@ -128,11 +130,6 @@ def _voxels(path):
   reader = itk_volumes.file_reader(path, 'GDCMImageIO')
   reader.SetOutputPixelType(sitk.sitkFloat32)
   return itk_volumes.read_voxels(reader, path).transpose(2, 1, 0)
-
-
-def _read_single(folder, one):
-  """A file that holds a whole volume, or a single slice."""
-  return volumes.Volume(_voxels(one.path), one.header.affine, str(folder))
 
 
 def _check_one_series(folder, slices):
@@ -196,11 +193,10 @@ def _check_gaps(slices):
 def _check_line(slices, affine):
   """Refuses slices that are shifted sideways against each other."""
   largest = _TOLERANCE * min(volumes.spacing_mm(affine)[:2])
+  normal = slices[0].normal
   for z, one in enumerate(slices):
-    off = np.linalg.norm(affine[:3, 3] + z * affine[:3, 2] - one.corner)
-    along = abs(slices[0].normal @ (
-        affine[:3, 3] + z * affine[:3, 2] - one.corner))
-    if np.sqrt(max(off**2 - along**2, 0)) > largest:
+    off = affine[:3, 3] + z * affine[:3, 2] - one.corner
+    if np.linalg.norm(off - normal * (normal @ off)) > largest:
       raise errors.InputError(
           f'{one.path}: shifted sideways against the other slices, expected '
           'slices on one line')

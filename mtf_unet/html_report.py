@@ -101,9 +101,9 @@ def page(summary: dict, pictures: Sequence[Picture], *, title: str,
       *(['<h2>Slices</h2>'] if pictures else []),
       *map(_figure, pictures),
       '<h2>Cases</h2>', _case_table(summary['case_measures']),
-      '<p class="note">&ndash; does not exist: a class that neither or only '
-      'one of prediction and truth has. Coloured rows are missed or invented.'
-      '</p>', '</body>', '</html>', ''])
+      '<p class="note">&ndash; does not exist, where neither or only one of '
+      'prediction and truth has the class, or is not measured. Coloured rows '
+      'are missed or invented.</p>', '</body>', '</html>', ''])
 
 
 def _class_table(summary):

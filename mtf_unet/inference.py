@@ -1,5 +1,6 @@
 """Volumes through a trained network on the mesh, in one pass or by windows."""
 
+from collections.abc import Callable
 from collections.abc import Sequence
 
 import numpy as np
@@ -31,11 +32,16 @@ class Predictor:
     size: voxels along x, y, z.
     devices: of the mesh; by default this process's CPU devices.
     master: TensorFlow server to run on ('' for this process).
+    build: makes the graph of (config, partition, size, batch size); by default
+      `model.prediction_graph` on the devices.
+    session_config: by default one with enough virtual CPU devices.
   """
 
   def __init__(self, config: config_lib.Config, partition: layout.Partition,
                size: Sequence[int], *, devices: list[str] | None = None,
-               master: str = ''):
+               master: str = '',
+               build: Callable[..., model.PredictionGraph] | None = None,
+               session_config: tf.compat.v1.ConfigProto | None = None):
     self._config = config
     # Volumes come one at a time, so blocks along the batch stay the same.
     self._batch = partition.blocks(layout.BATCH)
@@ -43,11 +49,14 @@ class Predictor:
     self._places = blocks.places(partition, model.dim_names(config),
                                  self._shape)
     with tf.Graph().as_default() as graph:
-      self._graph = model.prediction_graph(
-          config, partition, size, self._batch, devices)
+      self._graph = (
+          build(config, partition, size, self._batch) if build else
+          model.prediction_graph(config, partition, size, self._batch,
+                                 devices))
       self._copy = self._graph.lowering.copy_masters_to_slices()
     self._session = tf.compat.v1.Session(
-        master, graph=graph, config=mesh_lib.session_config(partition))
+        master, graph=graph,
+        config=session_config or mesh_lib.session_config(partition))
 
   def restore(self, checkpoint: str) -> None:
     """Loads weights from a checkpoint's path prefix.
@@ -104,6 +113,10 @@ def fitting_size(shape: Sequence[int], config: config_lib.Config,
   return preprocess.network_size(tuple(shape), config.data.size, multiple)
 
 
+# Builds a Predictor for volumes of a size.
+MakePredictor = Callable[[Sequence[int]], Predictor]
+
+
 class WholeVolumes:
   """Maps volumes of any size to probabilities, each in one pass.
 
@@ -112,14 +125,14 @@ class WholeVolumes:
   Args:
     config: the experiment.
     partition: how to cut volumes.
-    devices: as of a Predictor.
-    master: as of a Predictor.
+    make: builds a Predictor for volumes of a size; by default one on the
+      devices of this process.
   """
 
-  def __init__(self, config: config_lib.Config, partition: layout.Partition, *,
-               devices: list[str] | None = None, master: str = ''):
+  def __init__(self, config: config_lib.Config, partition: layout.Partition,
+               make: MakePredictor | None = None):
     self._config, self._partition = config, partition
-    self._devices, self._master = devices, master
+    self._make = make or (lambda size: Predictor(config, partition, size))
     self._checkpoint, self._size, self._predictor = None, None, None
 
   def restore(self, checkpoint: str) -> None:
@@ -150,26 +163,22 @@ class WholeVolumes:
     if self._size != size:
       if self._predictor is not None:
         self._predictor.close()
-      self._predictor = Predictor(
-          self._config, self._partition, size, devices=self._devices,
-          master=self._master)
+      self._predictor = self._make(size)
       self._predictor.restore(self._checkpoint)
       self._size = size
     return self._predictor
 
 
-def of_volumes(config: config_lib.Config, partition: layout.Partition, *,
-               devices: list[str] | None = None, master: str = ''
-               ) -> predictors.Network:
+def of_volumes(config: config_lib.Config, partition: layout.Partition,
+               make: MakePredictor | None = None) -> predictors.Network:
   """Builds what maps volumes of any size to probabilities.
 
   Args:
     config: its `prediction` says whether whole or by windows, and the flips.
     partition: how to cut volumes or windows.
-    devices: as of a Predictor.
-    master: as of a Predictor.
+    make: as of `WholeVolumes`.
   """
-  predictor = WholeVolumes(config, partition, devices=devices, master=master)
+  predictor = WholeVolumes(config, partition, make)
   if config.prediction.method == 'sliding_window':
     predictor = sliding_window.SlidingWindow(
         predictor, config.data.size, config.prediction.overlap)
@@ -206,7 +215,7 @@ class FilePredictor:
 
 
 def ensemble_of(config: config_lib.Config, partition: layout.Partition,
-                model_dirs: Sequence[str], master: str = ''
+                model_dirs: Sequence[str], make: MakePredictor | None = None
                 ) -> ensembling.Ensemble:
   """Opens the best (else newest) checkpoint of each folder.
 
@@ -214,7 +223,7 @@ def ensemble_of(config: config_lib.Config, partition: layout.Partition,
     config: the experiment.
     partition: how to cut volumes.
     model_dirs: folders of one network; the probabilities are averaged.
-    master: TensorFlow server to run on.
+    make: as of `WholeVolumes`.
 
   Raises:
     InputError: if a folder has none, or was trained with another network.
@@ -222,12 +231,13 @@ def ensemble_of(config: config_lib.Config, partition: layout.Partition,
   for model_dir in model_dirs:
     checkpoints.check_folder(model_dir, config, training=False)
   return ensembling.Ensemble(
-      of_volumes(config, partition, master=master),
+      of_volumes(config, partition, make),
       [checkpoints.for_prediction(model_dir) for model_dir in model_dirs])
 
 
 def from_model_dir(config: config_lib.Config, partition: layout.Partition,
-                   *model_dirs: str, master: str = '') -> FilePredictor:
+                   *model_dirs: str, make: MakePredictor | None = None
+                   ) -> FilePredictor:
   """Opens one model folder, or several whose mean is wanted, for files."""
-  return FilePredictor(config.data, ensemble_of(config, partition, model_dirs,
-                                                master))
+  return FilePredictor(config.data,
+                       ensemble_of(config, partition, model_dirs, make))

@@ -29,10 +29,9 @@ def session_config(partition: layout.Partition) -> tf.compat.v1.ConfigProto:
       device_count={'CPU': partition.num_devices}, allow_soft_placement=True)
 
 
-def placement_mesh(
-    partition: layout.Partition, devices: list[str] | None = None
-) -> shared_memory_mesh.SharedMemoryMeshImpl:
-  """Places a partition on devices, several blocks on each where needed.
+def block_devices(partition: layout.Partition,
+                  devices: list[str] | None = None) -> list[str]:
+  """Names the device of each block, several to a device where needed.
 
   Args:
     partition: the checked layout.
@@ -49,9 +48,43 @@ def placement_mesh(
         f'{partition.num_devices} devices, got {len(devices)}: '
         f'{", ".join(devices)}')
   per_device = partition.mesh_size // partition.num_devices
-  block_devices = [devices[block // per_device]
-                   for block in range(partition.mesh_size)]
+  return [devices[block // per_device] for block in range(partition.mesh_size)]
+
+
+def placement_mesh(
+    partition: layout.Partition, devices: list[str] | None = None
+) -> shared_memory_mesh.SharedMemoryMeshImpl:
+  """Places a partition on devices; see `block_devices`."""
   return shared_memory_mesh.SharedMemoryMeshImpl(
       mtf.convert_to_shape(partition.mesh_shape_string()),
       mtf.convert_to_layout_rules(partition.layout_string()),
-      block_devices)
+      block_devices(partition, devices))
+
+
+class OneDevicePlacer:
+  """Puts every master weight on one device; an `mtf.Mesh` takes it.
+
+  Args:
+    device: its name.
+  """
+
+  def __init__(self, device: str):
+    self._device = device
+
+  def device_function(self, variable: tf.Operation) -> str:
+    """Returns the device of a variable."""
+    del variable
+    return self._device
+
+
+def variable_placer(devices: list[str] | None) -> OneDevicePlacer | None:
+  """Places master weights: in the first worker, where there are workers.
+
+  Args:
+    devices: of the mesh; None, or names without a job, for this process.
+  """
+  first = tf.DeviceSpec.from_string(devices[0] if devices else '')
+  if first.job is None:
+    return None
+  return OneDevicePlacer(first.replace(device_type='CPU',
+                                       device_index=0).to_string())

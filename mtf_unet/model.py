@@ -14,6 +14,7 @@ import tensorflow as tf
 from mtf_unet import config as config_lib
 from mtf_unet import deep_supervision
 from mtf_unet import dropout
+from mtf_unet import initial_values
 from mtf_unet import layout
 from mtf_unet import mesh as mesh_lib
 from mtf_unet import optimizers
@@ -117,18 +118,20 @@ def training_graph(config: config_lib.Config, partition: layout.Partition,
     mesh_impl: takes the place of one on `devices`; where all processors run
       one program, there is one block of images and one of labels.
     variable_placer: says where the master weights lie; by default on the
-      first CPU device.
+      first CPU device, of the first worker where there are workers.
   """
   graph = mtf.Graph()
-  mesh = mtf.Mesh(graph, 'mesh', variable_placer)
+  mesh = mtf.Mesh(graph, 'mesh',
+                  variable_placer or mesh_lib.variable_placer(devices))
   if mesh_impl is None:
     mesh_impl = mesh_lib.placement_mesh(partition, devices)
   step = tf.compat.v1.train.get_or_create_global_step()
   drop = dropout.Dropout(config.network.dropout_keep, config.training.seed,
                          step)
   shape = batch_shape(config, config.training.batch_size)
-  network, logits, dims = build_network(mesh, mesh_impl, config, images,
-                                        shape, drop)
+  with initial_values.by_name():
+    network, logits, dims = build_network(mesh, mesh_impl, config, images,
+                                          shape, drop)
   label = _import_blocks(mesh, mesh_impl, labels, dims)
   loss = deep_supervision.segmentation_loss(
       logits, network.coarse_logits, label, config.loss)
@@ -139,6 +142,8 @@ def training_graph(config: config_lib.Config, partition: layout.Partition,
   exported = {name: lowering.export_to_tf_tensor(value)
               for name, value in loss.items()}
   operations = [lowering.lowered_operation(update) for update in updates]
+  if mesh_impl.devices:
+    operations = _joined_by_device(operations)
   with tf.control_dependencies(operations):
     train_op = tf.compat.v1.assign_add(step, 1)
   scalars = {name: exported[name]
@@ -149,6 +154,26 @@ def training_graph(config: config_lib.Config, partition: layout.Partition,
   predictions = _label_blocks(mesh_impl, lowering.tensors[logits])
   return TrainingGraph(lowering, exported['loss'], scalars, train_op,
                        predictions)
+
+
+def _joined_by_device(operations):
+  """One operation for each device, done when all of that device's are.
+
+  Groups over several devices, one for each variable, would send word from
+  worker to worker once for each variable.
+  """
+  members, left = {}, list(operations)
+  while left:
+    operation = left.pop()
+    if operation.type == 'NoOp':
+      left += operation.control_inputs
+    else:
+      members.setdefault(operation.device, []).append(operation)
+  joined = []
+  for device, group in members.items():
+    with tf.device(device):
+      joined.append(tf.group(group))
+  return joined
 
 
 def _weight_updates(config, graph, loss, rate, step, factories):
@@ -200,7 +225,8 @@ class PredictionGraph:
 
 def prediction_graph(config: config_lib.Config, partition: layout.Partition,
                      size: Sequence[int], batch_size: int,
-                     devices: list[str] | None = None) -> PredictionGraph:
+                     devices: list[str] | None = None, *,
+                     files_device: str = '') -> PredictionGraph:
   """Builds and lowers the network for volumes of one size.
 
   Args:
@@ -209,24 +235,59 @@ def prediction_graph(config: config_lib.Config, partition: layout.Partition,
     size: voxels along x, y, z.
     batch_size: volumes (3-D) or slices (2-D) at once.
     devices: of the mesh.
+    files_device: that reads checkpoints; '' for any.
   """
   check(config, partition, size, batch_size)
   graph = mtf.Graph()
-  mesh = mtf.Mesh(graph, 'mesh')
+  mesh = mtf.Mesh(graph, 'mesh', mesh_lib.variable_placer(devices))
   mesh_impl = mesh_lib.placement_mesh(partition, devices)
-  shape = batch_shape(config, batch_size, size)
-  block = [n // partition.blocks(dim)
-           for dim, n in zip(dim_names(config), shape)]
-  images = [tf.compat.v1.placeholder(
-      tf.float32, block + [image_channels(config)])
-            for _ in range(partition.mesh_size)]
+  block = block_shape(config, partition, size, batch_size)
+  images = mesh_impl.slicewise(
+      lambda position: tf.compat.v1.placeholder(tf.float32, block),
+      mesh_impl.laid_out_pnum()).tensor_list
+  lowering, probabilities = predict_blocks(
+      mesh, mesh_impl, config, images, batch_shape(config, batch_size, size))
+  with tf.device(files_device):
+    saver = weights_saver(config, graph)
+  return PredictionGraph(lowering, images, probabilities, saver)
+
+
+def block_shape(config: config_lib.Config, partition: layout.Partition,
+                size: Sequence[int], batch_size: int) -> list[int]:
+  """Shape of one block of images, [batch, *spatial, channels]."""
+  edges = [n // partition.blocks(dim) for dim, n in zip(
+      dim_names(config), batch_shape(config, batch_size, size))]
+  return edges + [image_channels(config)]
+
+
+def predict_blocks(mesh: mtf.Mesh, mesh_impl: mtf.MeshImpl,
+                   config: config_lib.Config, images: Sequence[tf.Tensor],
+                   shape: Sequence[int]
+                   ) -> tuple[mtf.Lowering, list[tf.Tensor]]:
+  """Builds and lowers images to probabilities.
+
+  Args:
+    mesh: of a Mesh-TensorFlow graph of its own.
+    mesh_impl: where the blocks lie.
+    config: the experiment.
+    images: float32 blocks.
+    shape: [batch, *spatial] of the whole.
+
+  Returns:
+    The lowering, and float32 blocks [batch, *spatial, classes].
+  """
   _, logits, _ = build_network(mesh, mesh_impl, config, images, shape, None)
-  lowering = mtf.Lowering(graph, {mesh: mesh_impl}, autostack=False)
+  lowering = mtf.Lowering(mesh.graph, {mesh: mesh_impl}, autostack=False)
   probabilities = mesh_impl.slicewise(tf.nn.softmax, lowering.tensors[logits])
+  return lowering, probabilities.tensor_list
+
+
+def weights_saver(config: config_lib.Config, graph: mtf.Graph
+                  ) -> tf.compat.v1.train.Saver:
+  """Builds what restores the weights to predict with: averages where kept."""
   averaged = config.training.ema_decay > 0
   restored = {}
   for variable in graph.all_variables:
     prefix = f'{EMA_SCOPE}/' if averaged and variable.trainable else ''
     restored[prefix + variable.name] = variable.get_master()
-  return PredictionGraph(lowering, images, probabilities.tensor_list,
-                         tf.compat.v1.train.Saver(restored))
+  return tf.compat.v1.train.Saver(restored)

@@ -25,17 +25,19 @@ class ProgressHook(tf.estimator.SessionRunHook):
     batch_size: volumes (or slices) in a step.
     unit: what a batch is made of.
     seconds_between_lines: of the plain lines.
+    steps_per_run: that a run of the session trains, but for the last one.
     stream: where to write; by default standard error.
   """
 
   def __init__(self, total_steps: int, batch_size: int, *,
                unit: str = 'volumes',
                seconds_between_lines: float = _SECONDS_BETWEEN_LINES,
-               stream=None):
+               steps_per_run: int = 1, stream=None):
     self._total_steps = total_steps
     self._batch_size = batch_size
     self._unit = unit
     self._seconds_between_lines = seconds_between_lines
+    self._steps_per_run = steps_per_run
     self._stream = stream or sys.stderr
     self._loss = None
     self._bar = None
@@ -43,12 +45,15 @@ class ProgressHook(tf.estimator.SessionRunHook):
     self._last_line = float('-inf')
 
   def watch(self, loss: tf.Tensor) -> 'ProgressHook':
-    """Takes the scalar to show; returns the hook itself."""
+    """Takes the scalar to show, else the Estimator's; returns the hook."""
     self._loss = loss
     return self
 
   def begin(self):
     self._global_step = tf.compat.v1.train.get_global_step()
+    if self._loss is None:
+      self._loss, = tf.compat.v1.get_collection(
+          tf.compat.v1.GraphKeys.LOSSES)
 
   def after_create_session(self, session, coord):
     # Counted from here on: read beside the update that raises it, the global
@@ -59,7 +64,7 @@ class ProgressHook(tf.estimator.SessionRunHook):
     return tf.compat.v1.train.SessionRunArgs(self._loss)
 
   def after_run(self, run_context, run_values):
-    self._step += 1
+    self._step = min(self._step + self._steps_per_run, self._total_steps)
     if self._first is None:
       # The first step is left out of the rate: TensorFlow still warms up.
       self._first = (self._step, time.monotonic())

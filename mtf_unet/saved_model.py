@@ -75,19 +75,26 @@ class VolumeNetwork(tf.Module):
 
   def probabilities(self, volume: tf.Tensor) -> tf.Tensor:
     """Maps float32 [x, y, z, channels] to float32 [x, y, z, classes]."""
-    image = _normalize(volume, self._config.data)
+    config = self._config
+    image = _normalize(volume, config.data)
+    # First to the size trained on, as for a file on the mesh, and only then
+    # turned round: pooling's windows lie elsewhere in an odd padding.
+    image, begin = _padded(image, tf.maximum(tf.shape(image)[:3],
+                                             config.data.size))
     flips = map(list, ensembling.flip_combinations(
-        self._config.prediction.flip_axes))
+        config.prediction.flip_axes))
     parts = [tf.reverse(self._one_pass(tf.reverse(image, axes)), axes)
              for axes in flips]
-    return tf.add_n(parts) / len(parts)
+    return _cut(tf.add_n(parts) / len(parts), begin, volume)
 
   def _one_pass(self, image):
     """The members' mean for a normalised volume of any size."""
-    padded, begin = _padded(image, self._config)
+    edge = self._config.network.size_multiple
+    multiple = [edge, edge, edge if self._config.network.dimensions == 3 else 1]
+    padded, begin = _padded(
+        image, -(-tf.shape(image)[:3] // multiple) * multiple)
     parts = [self._softmax(padded, member) for member in self._members]
-    return tf.slice(tf.add_n(parts) / len(parts), tf.concat([begin, [0]], 0),
-                    tf.concat([tf.shape(image)[:3], [-1]], 0))
+    return _cut(tf.add_n(parts) / len(parts), begin, image)
 
   def _softmax(self, image, member):
     config, weights = self._config, dict(zip(self._names, member))
@@ -116,15 +123,18 @@ def _normalize(volume, config):
   return tf.cast((tf.cast(volume, tf.float64) - mean) / deviation, tf.float32)
 
 
-def _padded(image, config):
-  """Centres in zeros, to data.size and what the network can halve."""
-  edge = config.network.size_multiple
-  multiple = [edge, edge, edge if config.network.dimensions == 3 else 1]
-  shape = tf.shape(image)[:3]
-  size = -(-tf.maximum(shape, config.data.size) // multiple) * multiple
-  before = (size - shape) // 2
-  widths = tf.stack([before, size - shape - before], axis=1)
+def _padded(image, size):
+  """Centres in zeros; returns the larger image and where it begins there."""
+  gap = size - tf.shape(image)[:3]
+  before = gap // 2
+  widths = tf.stack([before, gap - before], axis=1)
   return tf.pad(image, tf.concat([widths, [[0, 0]]], 0)), before
+
+
+def _cut(padded, begin, like):
+  """Cuts out of [x, y, z, classes] what lies where `like` was padded."""
+  return tf.slice(padded, tf.concat([begin, [0]], 0),
+                  tf.concat([tf.shape(like)[:3], [-1]], 0))
 
 
 def _slices(image, neighbors):

@@ -9,8 +9,8 @@ many and an update done eight times is slow. Here
   the very same tensors (a function of equal inputs gives equal outputs);
 * a sum over processors adds up within each memory first, once, and only the
   partial sums travel between memories;
-* a variable has one slice in each memory, and none beside its master where
-  there is just one memory.
+* a variable has one slice in each memory; in the master's own memory that is
+  the master, where the variable is not cut.
 
 Activations are split, hence differ from block to block, hence are untouched.
 """
@@ -56,7 +56,11 @@ class SharedMemoryMeshImpl(mtf.placement_mesh_impl.PlacementMeshImpl):
       key = (self._memories[pnum], *map(_identity, arguments))
       if key not in known:
         with tf.device(device):
-          known[key] = fn(*arguments)
+          # A variable is read once, when it is lowered: else each use would
+          # read it for itself, before or after its update.
+          known[key] = fn(*[
+              tf.convert_to_tensor(x) if isinstance(x, tf.Variable) else x
+              for x in arguments])
       results.append(known[key])
     if isinstance(results[0], tuple):
       return tuple(self.LaidOutTensor(list(column))
@@ -74,6 +78,14 @@ class SharedMemoryMeshImpl(mtf.placement_mesh_impl.PlacementMeshImpl):
     return self.LaidOutTensor([
         numbers.setdefault(tuple(self.slice_begin(tensor_shape, pnum)),
                            len(numbers)) for pnum in range(self.size)])
+
+  def import_tf_tensor(self, x, tf_x):
+    # A constant is made where it is used: from the memory in which it happens
+    # to lie it would travel to all others, in every step.
+    value = tf.get_static_value(tf_x)
+    if value is None or value.ndim:
+      return super().import_tf_tensor(x, tf_x)
+    return self.slicewise(lambda: tf.constant(value, tf_x.dtype))
 
   def receive(self, x, mesh_axis, source_pcoord):
     return self._collective_with_groups(
@@ -131,37 +143,44 @@ class SharedMemoryMeshImpl(mtf.placement_mesh_impl.PlacementMeshImpl):
       shape = variable.outputs[0].shape
       keys = [(memory, tuple(mesh_impl.slice_begin(shape, pnum)))
               for pnum, memory in enumerate(mesh_impl.memories)]
-      if self._master_serves(set(keys)):
-        self._laid_out_tensor = mesh_impl.LaidOutTensor(
-            [variable.get_master()] * mesh_impl.size)
-        self._copy_slices_to_master = tf.group([])
-        self._copy_master_to_slices = tf.group([])
-        return
-      slices = {}
+      slices, master_key = {}, self._master_key(shape)
+      if master_key in keys:
+        slices[master_key] = variable.get_master()
       for pnum, key in enumerate(keys):
         if key not in slices:
           with tf.device(mesh_impl.devices[pnum]):
             slices[key] = tf.compat.v1.get_variable(
                 f'{variable.name}_slice_{pnum}', mesh_impl.slice_shape(shape),
-                dtype=variable.slice_dtype, collections=[])
+                dtype=variable.slice_dtype, trainable=False, collections=[])
       self._laid_out_tensor = mesh_impl.LaidOutTensor(
           [slices[key] for key in keys])
-      self._copy_master_to_slices = self.assign_to_slices(
-          mtf.assign_slice, mesh_impl.make_slices(variable.get_master(), shape))
-      self._copy_slices_to_master = variable.assign_to_master(
-          mesh_impl.combine_slices(
-              [tf.cast(slices[key], variable.master_dtype) for key in keys],
-              shape))
+      self._copy_master_to_slices = self._assign(
+          mtf.assign_slice, mesh_impl.make_slices(variable.get_master(), shape),
+          # To itself it need not be copied.
+          done={id(slices.get(master_key))})
+      if master_key in keys:
+        self._copy_slices_to_master = tf.group([])
+      else:
+        self._copy_slices_to_master = variable.assign_to_master(
+            mesh_impl.combine_slices(
+                [tf.cast(slices[key], variable.master_dtype) for key in keys],
+                shape))
 
-    def _master_serves(self, keys):
+    def _master_key(self, shape):
+      """The key of the slice that the master can be, None where it cannot."""
       variable = self._variable
-      (memory, *_), = keys if len(keys) == 1 else [(None,)]
-      return (memory == _memory_of(variable.master_device)
-              and variable.master_dtype == variable.slice_dtype
-              and not isinstance(variable, mtf.StackedVariable))
+      if (self._mesh_impl.slice_shape(shape) != shape.to_integer_list
+          or variable.master_dtype != variable.slice_dtype
+          or isinstance(variable, mtf.StackedVariable)):
+        return None
+      return _memory_of(variable.master_device), (0,) * shape.ndims
 
     def assign_to_slices(self, assign_fn, values):
-      operations, done = [], set()
+      return self._assign(assign_fn, values, done=set())
+
+    def _assign(self, assign_fn, values, done):
+      """Assigns to every slice once, but not to those whose ids are done."""
+      operations = []
       for pnum, (target, value) in enumerate(
           zip(self.laid_out_tensor.all_slices, values)):
         if id(target) not in done:

@@ -8,6 +8,7 @@ is stopped at any moment continues the same curve from its last checkpoint.
 
 from collections.abc import Callable
 from collections.abc import Mapping
+from collections.abc import Sequence
 import dataclasses
 import glob
 import os
@@ -37,7 +38,9 @@ from mtf_unet.mtf_compat import mtf
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-  """What a training needs beside its data.
+  """What a training needs beside its data, on devices of TensorFlow.
+
+  `tpu_job` has the same for a TPU.
 
   Attributes:
     config: the experiment.
@@ -62,6 +65,64 @@ class Job:
     """How volumes are cut."""
     return split_search.partition_of(self.config)
 
+  @property
+  def steps_per_run(self) -> int:
+    """Steps that one run of the session trains."""
+    return 1
+
+  @property
+  def files_device(self) -> str:
+    """The device that reads and writes checkpoints; '' for any."""
+    return ''
+
+  def warm_start(self) -> None:
+    """Has the graph's variables start from a checkpoint, if they should."""
+    warm_start(self)
+
+  def predictor(self, size: Sequence[int]) -> inference.Predictor:
+    """Builds a predictor for volumes of a size, on the same devices."""
+    return inference.Predictor(self.config, self.partition, size,
+                               devices=self.devices, master=self.master)
+
+  def fit(self, source: case_source.CaseSource,
+          validation: case_source.CaseSource | None,
+          show: progress.ProgressHook,
+          hooks: Sequence[tf.estimator.SessionRunHook] = ()) -> None:
+    """Trains until the last step.
+
+    Args:
+      source: the training cases.
+      validation: cases to score checkpoints on, or None.
+      show: shows how far the training has come.
+      hooks: called before the training's own.
+    """
+    self.estimator(validation, show).train(
+        lambda params: self.dataset(source, params), hooks=list(hooks),
+        max_steps=self.config.training.steps)
+
+  def estimator(self, validation: case_source.CaseSource | None,
+                show: progress.ProgressHook) -> tf.estimator.Estimator:
+    """Builds the Estimator; the arguments are those of `fit`."""
+    return tf.compat.v1.estimator.tpu.TPUEstimator(
+        model_fn=self.model_fn(validation, show), config=_run_config(self),
+        use_tpu=False, train_batch_size=self.config.training.batch_size)
+
+  def dataset(self, source: case_source.CaseSource, params: Mapping
+              ) -> tf.data.Dataset:
+    """Builds the Estimator's input.
+
+    Args:
+      source: the training cases.
+      params: the Estimator's.
+    """
+    del params
+    return _blocks_dataset(self, source)
+
+  def model_fn(self, validation: case_source.CaseSource | None,
+               show: progress.ProgressHook) -> Callable:
+    """Builds an Estimator's model_fn; the arguments are those of `fit`."""
+    return _model_fn(self, validation, show)
+
 
 def train(job: Job, source: case_source.CaseSource,
           validation: case_source.CaseSource | None = None) -> None:
@@ -84,7 +145,7 @@ def train(job: Job, source: case_source.CaseSource,
   if config.mesh.layout == config_lib.AUTO_LAYOUT:
     job.report(f'Mesh chosen: {split_search.describe(job.partition)}')
   checkpoints.check_folder(job.model_dir, config, training=True)
-  start = checkpoints.step_of(checkpoints.latest(job.model_dir))
+  start = start_step(job.model_dir)
   if start >= config.training.steps:
     job.report(f'{job.model_dir}: already at step {start} of '
                f'{config.training.steps}, nothing to train')
@@ -104,13 +165,10 @@ def _run(job, source, validation):
   config = job.config
   show = progress.ProgressHook(
       config.training.steps, config.training.batch_size,
-      unit='volumes' if config.network.dimensions == 3 else 'slices')
-  estimator = tf.compat.v1.estimator.tpu.TPUEstimator(
-      model_fn=_model_fn(job, validation, show), config=_run_config(job),
-      use_tpu=False, train_batch_size=config.training.batch_size)
+      unit='volumes' if config.network.dimensions == 3 else 'slices',
+      steps_per_run=job.steps_per_run)
   try:
-    estimator.train(lambda params: _blocks_dataset(job, source),
-                    max_steps=config.training.steps)
+    job.fit(source, validation, show)
   except tf.estimator.NanLossDuringTrainingError as error:
     raise errors.InputError(
         f'{job.model_dir}: the loss became NaN; expected a smaller '
@@ -159,13 +217,17 @@ def _run_config(job):
       save_summary_steps=config.summary_every_steps, log_step_count_steps=None)
 
 
+def start_step(model_dir: str) -> int:
+  """Returns the step at which a training in this folder goes on."""
+  return checkpoints.step_of(checkpoints.latest(model_dir))
+
+
 def _blocks_dataset(job, source):
   """Batches cut into the blocks of the mesh positions."""
   config = job.config
-  start = checkpoints.step_of(checkpoints.latest(job.model_dir))
   dataset = input_pipeline.training_dataset(
       source, config.data, batch_size=config.training.batch_size,
-      seed=config.training.seed, start_step=start,
+      seed=config.training.seed, start_step=start_step(job.model_dir),
       dimensions=config.network.dimensions)
   where = blocks.places(
       job.partition, model.dim_names(config),
@@ -188,35 +250,57 @@ def _model_fn(job, validation, show):
     labels = [features[f'label_{i}'] for i in positions]
     graph = model.training_graph(config, partition, images, labels,
                                  job.factories, job.devices)
-    _warm_start(job)
+    job.warm_start()
     pictures = [summaries.middle_slice(tensors, partition,
                                        config.network.dimensions == 3)
                 for tensors in (images, labels, graph.predictions)]
     summaries.write(graph.scalars, *pictures)
     hooks = [mtf.MtfRestoreHook(graph.lowering),
-             _saver_hook(job, graph.lowering, validation),
+             saver_hook(job, graph.lowering, validation),
              show.watch(graph.loss)]
     return tf.compat.v1.estimator.tpu.TPUEstimatorSpec(
         mode, loss=graph.loss, train_op=graph.train_op, training_hooks=hooks)
   return model_fn
 
 
-def _warm_start(job):
+def warm_start(job: Job) -> None:
+  """Has the variables of a new training start from a checkpoint, if any."""
+  checkpoint, found = warm_start_names(job)
+  if found:
+    tf.compat.v1.train.init_from_checkpoint(checkpoint, found)
+
+
+def warm_start_names(job: Job) -> tuple[str, dict[str, str]]:
+  """Finds what a new training starts from, and reports it.
+
+  Returns:
+    The checkpoint, and its names of variables to their names here; nothing
+    where the training starts from itself or from seeds.
+  """
   path = job.config.training.warm_start
   if not path or checkpoints.latest(job.model_dir) is not None:
-    return
+    return '', {}
   checkpoint = checkpoints.resolve(path)
   found, left = checkpoints.warm_start_map(
       checkpoint, tf.compat.v1.global_variables())
-  tf.compat.v1.train.init_from_checkpoint(checkpoint, found)
   job.report(f'Starting {len(found)} variables from {checkpoint}'
              + (f'; new: {", ".join(left)}' if left else ''))
+  return checkpoint, found
 
 
-def _saver_hook(job, lowering, validation):
+def saver_hook(job: Job, lowering: mtf.Lowering,
+               validation: case_source.CaseSource | None
+               ) -> tf.estimator.CheckpointSaverHook:
+  """Builds the hook that saves checkpoints and scores them.
+
+  Args:
+    job: the job.
+    lowering: whose slices are copied to the master variables before a save.
+    validation: cases to score checkpoints on, or None.
+  """
   # The Estimator restores with the saver of this collection, the hook saves.
   tf.compat.v1.add_to_collection(tf.compat.v1.GraphKeys.SAVERS,
-                                 checkpoints.Saver())
+                                 checkpoints.Saver(job.files_device))
   listeners = [mtf.MtfCheckpointSaverListener(lowering)]
   if validation is not None:
     listeners.append(_EvaluationListener(job, validation))
@@ -236,8 +320,7 @@ class _EvaluationListener(tf.estimator.CheckpointSaverListener):
     self._job, self._validation = job, validation
     self._best = checkpoints.BestCheckpoint(job.model_dir)
     self._predictor = None
-    self._last = _last_scored(
-        job.model_dir, checkpoints.step_of(checkpoints.latest(job.model_dir)))
+    self._last = _last_scored(job.model_dir, start_step(job.model_dir))
 
   def after_save(self, session, global_step_value):
     config, step = self._job.config.training, int(global_step_value)
@@ -253,7 +336,7 @@ class _EvaluationListener(tf.estimator.CheckpointSaverListener):
     job = self._job
     if self._predictor is None:
       self._predictor = inference.of_volumes(
-          job.config, job.partition, devices=job.devices, master=job.master)
+          job.config, job.partition, job.predictor)
     checkpoint = checkpoints.latest(job.model_dir)
     self._predictor.restore(checkpoint)
     summary = evaluation.evaluate(self._predictor, self._validation,

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import dataclasses
 import functools
 
+from google.protobuf import message
 import numpy as np
 import tensorflow as tf
 
@@ -75,13 +76,14 @@ def shape_of(path: str) -> Shape:
   """
   try:
     record = next(iter(tf.compat.v1.io.tf_record_iterator(path)), None)
-    if record is None:
-      raise errors.InputError(f'{path}: empty, expected TFRecords.')
-    features = tf.train.Example.FromString(record).features.feature
-  except (tf.errors.DataLossError, ValueError) as error:
+    features = tf.train.Example.FromString(record or b'').features.feature
+  except (tf.errors.DataLossError, message.DecodeError) as error:
     raise errors.InputError(
         f'{path}: no pre-training records, expected what '
         'create_pretraining_data.py writes.') from error
+  if record is None:
+    raise errors.InputError(f'{path}: holds no TFRecord, expected those of '
+                            'pre-training.')
   missing = sorted(set(Shape(1, 1).lengths()) - set(features))
   if missing:
     raise errors.InputError(

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 import contextlib
 import dataclasses
+import re
 from typing import Any
 
 import tensorflow as tf
@@ -87,7 +88,8 @@ def mistakes_told(model_dir: str) -> Iterator[None]:
 
   Raises:
     DivergedError: The loss became NaN.
-    InputError: Memory does not suffice.
+    InputError: Memory does not suffice, or a record is damaged or does not
+      fit the network.
   """
   try:
     yield
@@ -99,6 +101,28 @@ def mistakes_told(model_dir: str) -> Iterator[None]:
     raise errors.InputError(
         f'{model_dir}: out of memory; expected more accumulate_steps or a '
         'smaller batch.') from error
+  except tf.errors.OpError as error:
+    told = _of_records(error)
+    if told is None:
+      raise
+    raise told from error
+
+
+def _of_records(error):
+  """Returns the InputError that a failure tells of, or None."""
+  message = str(error)
+  # What a function of the pipeline raises comes back as text.
+  if told := re.search(r'InputError: (.*)', message):
+    return errors.InputError(told[1])
+  if wrong := re.search(r'= (-?\d+) is not in \[0, (\d+)\)', message):
+    return errors.InputError(
+        f'a record holds the number {wrong[1]}, expected one below {wrong[2]}: '
+        'records made with the vocabulary of the network.')
+  if 'Key: ' in message or 'Could not parse example' in message:
+    return errors.InputError(
+        'a record has other features than the first of its file, expected '
+        'what create_pretraining_data.py writes.')
+  return None
 
 
 def saver_hook(model_dir: str, save_steps: int

@@ -8,16 +8,15 @@ is killed at any moment continues the same curve from its last checkpoint.
 
 from collections.abc import Callable
 import dataclasses
-import os
 
 import tensorflow as tf
 
-from lamb import atomic_file
 from lamb import errors
 from lamb.bert import checkpoints
 from lamb.bert import config as config_lib
 from lamb.bert import flops
 from lamb.bert import input_pipeline
+from lamb.bert import job_folder
 from lamb.bert import loss_log
 from lamb.bert import machine as machine_lib
 from lamb.bert import model
@@ -26,9 +25,6 @@ from lamb.bert import pretraining_graph
 from lamb.bert import pretraining_loss
 from lamb.bert import progress
 from lamb.bert import stages as stages_lib
-
-JOB_FILE = 'job.json'
-METRICS_FILE = 'eval_metrics.json'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,11 +154,12 @@ def evaluate(job: Job, files: tuple[str, ...], stage: int = -1
     return input_pipeline.evaluation_dataset(
         files, shape, _share(job, job.eval_batch_size, params), steps=steps)
 
-  found = _estimator(job, job.stages[stage], []).evaluate(
-      input_fn, steps=steps, checkpoint_path=checkpoint)
+  with machine_lib.mistakes_told(job.model_dir):
+    found = _estimator(job, job.stages[stage], None).evaluate(
+        input_fn, steps=steps, checkpoint_path=checkpoint)
   found = {name: float(value) for name, value in found.items()}
   found['global_step'] = int(found['global_step'])
-  _write_results(job.model_dir, found)
+  job_folder.write_metrics(job.model_dir, found)
   return found
 
 
@@ -216,6 +213,7 @@ def _prepare_folder(job):
   start = checkpoints.step_of(checkpoint)
   if checkpoint is not None:
     checkpoints.shared_weights(checkpoint, shapes)
+    job_folder.check_optimizer(job.model_dir, job.optimizer.name)
     checkpoints.write_list(job.model_dir)
     if start >= job.total_steps:
       job.report(f'{job.model_dir}: already at step {start} of '
@@ -226,8 +224,9 @@ def _prepare_folder(job):
   elif job.init_checkpoint:
     checkpoints.shared_weights(
         checkpoints.resolve(job.init_checkpoint), shapes)
-  loss_log.cut(job.model_dir, start)
-  atomic_file.write_json(os.path.join(job.model_dir, JOB_FILE), {
+  if not job.machine.use_tpu:
+    loss_log.cut(job.model_dir, start)
+  job_folder.write_job(job.model_dir, {
       'config': dataclasses.asdict(job.config),
       'stages': [dataclasses.asdict(stage) for stage in job.stages],
       'optimizer': dataclasses.asdict(job.optimizer), 'seed': job.seed})
@@ -320,11 +319,3 @@ def _placeholders(job, stage, training):
     beside = (input_pipeline.EXAMPLE_WEIGHTS, tf.float32)
   features[beside[0]] = tf.compat.v1.placeholder(beside[1], [batch])
   return features
-
-
-def _write_results(model_dir, found):
-  atomic_file.write_json(os.path.join(model_dir, METRICS_FILE), found)
-  text = ''.join(f'{name} = {found[name]}\n' for name in sorted(found))
-  with atomic_file.replacing(os.path.join(model_dir, 'eval_results.txt')) as (
-      stream,):
-    stream.write(text.encode('utf-8'))

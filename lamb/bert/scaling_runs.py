@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from lamb import atomic_file
+from lamb import errors
 from lamb.bert import checkpoints
 from lamb.bert import config as config_lib
 from lamb.bert import flops
@@ -98,11 +99,15 @@ def run_once(laboratory: Laboratory, run: scaling_study.Run
     What its metrics.json holds: `scaling_study.METRICS` (each the word
     "diverges" if the loss became NaN), the settings, `flop`, `seconds` (None
     if it was stopped in between) and the `curve` of the masked-LM loss.
+
+  Raises:
+    InputError: It was done with other settings, or its records do not fit.
   """
   folder = laboratory.folder / run.name
   path = folder / METRICS_FILE
+  settings = _settings(laboratory, run)
   if path.exists():
-    return json.loads(path.read_text(encoding='utf-8'))
+    return _done_before(path, settings)
   laboratory.report(f'== {run.name}: ' + ', '.join(map(str, run.stages)))
   job = _job(laboratory, run, folder)
   resumed = checkpoints.latest(str(folder)) is not None
@@ -115,9 +120,6 @@ def run_once(laboratory: Laboratory, run: scaling_study.Run
     laboratory.report(str(error))
     found = dict.fromkeys(scaling_study.METRICS, scaling_study.DIVERGES)
     final = scaling_study.DIVERGES
-  settings = {'optimizer': dataclasses.asdict(job.optimizer),
-              'stages': [dataclasses.asdict(stage) for stage in run.stages],
-              'network': dataclasses.asdict(laboratory.config)}
   result = {
       **{name: found[name] for name in scaling_study.METRICS}, **settings,
       scaling_study.FINAL_LOSS: final, 'examples': run.examples,
@@ -127,6 +129,28 @@ def run_once(laboratory: Laboratory, run: scaling_study.Run
       'run': laboratory.describe(settings, job.seed)}
   atomic_file.write_json(path, result)
   return result
+
+
+def _settings(laboratory, run):
+  """Returns what decides a run's result, as JSON has it."""
+  return {'optimizer': dataclasses.asdict(_optimizer(run)),
+          'stages': [dataclasses.asdict(stage) for stage in run.stages],
+          'network': dataclasses.asdict(laboratory.config)}
+
+
+def _optimizer(run):
+  return optimizers.OptimizerConfig(run.optimizer)
+
+
+def _done_before(path, settings):
+  """Reads metrics; refuses those of other settings."""
+  found = json.loads(path.read_text(encoding='utf-8'))
+  for key, value in settings.items():
+    if found.get(key) != value:
+      raise errors.InputError(
+          f'{path}: was run with another {key} ({found.get(key)}), expected '
+          f'{value}; choose another folder.')
+  return found
 
 
 def _job(laboratory, run, folder):
@@ -139,7 +163,7 @@ def _job(laboratory, run, folder):
            in lengths]
   return pretraining.Job(
       laboratory.config, str(folder), run.stages,
-      optimizers.OptimizerConfig(run.optimizer), tuple(files),
+      _optimizer(run), tuple(files),
       accumulate_steps=shared.accumulate_steps(run.stages), seed=shared.seed,
       save_checkpoints_steps=max(1, steps // _CHECKPOINTS_A_RUN),
       keep_checkpoints=1, eval_batch_size=_EVALUATION_BATCH,

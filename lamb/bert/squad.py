@@ -129,7 +129,8 @@ def train(job: Job, questions: Sequence[squad_files.Question],
       _estimator(job, stage, start).train(
           lambda params: _training_dataset(job, arrays, start),
           max_steps=steps)
-  return loss_log.read(job.model_dir)[-1]
+  last = loss_log.read(job.model_dir)[-1]
+  return {name: last[name] for name in ('step', 'loss', 'learning_rate')}
 
 
 def predict(job: Job, questions: Sequence[squad_files.Question],

@@ -72,8 +72,7 @@ def open_split(dataset: str, split: str, data_dir: str | None,
   tfds = importlib.import_module('tensorflow_datasets')
   try:
     builder = tfds.builder(dataset, data_dir=data_dir)
-    builder.download_and_prepare(
-        download_config=tfds.download.DownloadConfig(verify_ssl=True))
+    builder.download_and_prepare()
   # What goes wrong in a download is of as many kinds as there are libraries.
   except Exception as error:
     raise errors.InputError(

@@ -1,4 +1,4 @@
-"""Times a training step and reads this process's memory (Linux)."""
+"""Times a training step and reads the memory of processes (Linux)."""
 
 from collections.abc import Callable
 import math
@@ -10,30 +10,33 @@ from mtf_unet.benchmark import problem as problem_lib
 # The first step traces, compiles and allocates; the second may still choose
 # kernels.
 WARM_UP_STEPS = 2
-_PROCESS = pathlib.Path('/proc/self')
+_PROCESSES = pathlib.Path('/proc')
+# A process, by number or as 'self'.
+Process = int | str
 
 
-def resident_mib() -> float:
-  """Reads the resident set of this process in MiB."""
-  return _status_mib('VmRSS')
+def resident_mib(process: Process = 'self') -> float:
+  """Reads the resident set of a process in MiB."""
+  return _status_mib(process, 'VmRSS')
 
 
-def peak_resident_mib() -> float:
+def peak_resident_mib(process: Process = 'self') -> float:
   """Reads the largest resident set since `forget_peak` in MiB."""
-  return _status_mib('VmHWM')
+  return _status_mib(process, 'VmHWM')
 
 
-def forget_peak() -> None:
+def forget_peak(process: Process = 'self') -> None:
   """Starts the peak anew, so that what loading libraries took is left out."""
-  _PROCESS.joinpath('clear_refs').write_text('5', encoding='ascii')
+  (_PROCESSES / str(process) / 'clear_refs').write_text('5', encoding='ascii')
 
 
-def _status_mib(key):
-  for line in _PROCESS.joinpath('status').read_text('ascii').splitlines():
+def _status_mib(process, key):
+  path = _PROCESSES / str(process) / 'status'
+  for line in path.read_text('ascii').splitlines():
     name, value = line.split(':', 1)
     if name == key:
       return int(value.split()[0]) / 1024
-  raise OSError(f'/proc/self/status: has no {key}, expected a line of it')
+  raise OSError(f'{path}: has no {key}, expected a line of it')
 
 
 def measure(build: Callable[[], problem_lib.Step], steps: int) -> dict:

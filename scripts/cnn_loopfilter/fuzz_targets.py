@@ -15,20 +15,25 @@ import os
 import pathlib
 import random
 import shutil
+import struct
 import subprocess
 import tempfile
 import typing
+import zlib
 
 import fuzz_mutations
 import numpy as np
 
 from cnn_loopfilter import artefact
+from cnn_loopfilter import blocks
 from cnn_loopfilter import errors
 from cnn_loopfilter import frame_files
 from cnn_loopfilter import frames
 from cnn_loopfilter import integer_graph
 from cnn_loopfilter import reference_c
 from cnn_loopfilter import runtime
+from cnn_loopfilter import side_file
+from cnn_loopfilter import switch_coding
 
 # Of small frames of many formats, and some that are of none.
 _YUV_BYTES = (0, 1, 16, 20, 24, 25, 30, 32, 36, 40, 48, 50, 54, 60, 72, 75, 90,
@@ -54,6 +59,7 @@ class Corpus(typing.NamedTuple):
   npz: bytes
   json: bytes
   y4m: tuple[bytes, ...]
+  clf: tuple[tuple[bytes, ...], ...]
   decoder: pathlib.Path | None
 
 
@@ -75,7 +81,7 @@ def make_corpus(folder: pathlib.Path, *, with_decoder: bool) -> Corpus:
     frame = frames.frame_from_bytes(bytes(layout.frame_bytes), layout)
     frame_files.write_y4m(stream, [frame] * 2)
     videos.append(stream.getvalue())
-  return Corpus(npz, told, tuple(videos),
+  return Corpus(npz, told, tuple(videos), _side_files(),
                 _built_decoder(folder) if with_decoder else None)
 
 
@@ -240,6 +246,63 @@ def c_yuv(rng: random.Random, corpus: Corpus, folder: pathlib.Path) -> bool:
   return told is None
 
 
+def clf(rng: random.Random, corpus: Corpus, folder: pathlib.Path) -> bool:
+  """A side file, read to its end, its switches decoded."""
+  records = list(rng.choice(corpus.clf))
+  if rng.random() < 0.8:
+    i = rng.randrange(len(records))
+    records[i] = fuzz_mutations.blind(rng, records[i])
+    data = _signed(records)
+  else:
+    data = fuzz_mutations.blind(rng, _signed(records))
+  path = folder / 'a.clf'
+  path.write_bytes(data)
+  with open(path, 'rb') as stream:
+    reader = side_file.Reader(stream, str(path))
+    coder = switch_coding.make(reader.header.coding)
+    grid = reader.header.grid
+    for record in reader.records():
+      coder.unpack(record.switches, grid.shape, len(grid.format.plane_shapes))
+  return True
+
+
+def _signed(records):
+  """Joins header and records, each with the checksum that goes on."""
+  data, crc = b'', 0
+  for record in records:
+    crc = zlib.crc32(record, crc)
+    data += record + struct.pack('<I', crc)
+  return data
+
+
+class _Pieces(list):
+  """What a writer writes at a time."""
+
+  def write(self, data):
+    self.append(data)
+
+  def flush(self):
+    pass
+
+
+def _side_files():
+  """Header and records of a side file of each coding, without checksums."""
+  made = []
+  for i, coding in enumerate(switch_coding.CODINGS):
+    grid = blocks.Grid(frames.Format(200, 100), 64)
+    coder, pieces = switch_coding.make(coding), _Pieces()
+    writer = side_file.Writer(
+        pieces, side_file.Header(grid, coding, bytes(32)))
+    for frame in range(3):
+      switches = tuple(
+          np.indices(grid.shape).sum(0) % (2 + frame) == 0 for _ in range(3))
+      qps = np.full(grid.shape, 30, np.uint8) if i else None
+      writer.add(side_file.Record(30, coder.pack(switches), frame, qps))
+    writer.finish()
+    made.append(tuple(piece[:-4] for piece in pieces))
+  return tuple(made)
+
+
 class Target(typing.NamedTuple):
   """A reader, the share of the cases that it gets, and what it needs."""
   run: Callable[[random.Random, Corpus, pathlib.Path], bool]
@@ -252,6 +315,7 @@ TARGETS = {
     'filter_folder': Target(filter_folder, 20),
     'y4m': Target(y4m, 28),
     'yuv': Target(yuv, 10),
+    'clf': Target(clf, 20),
     'c_decoder': Target(c_decoder, 6, needs_compiler=True),
     'c_yuv': Target(c_yuv, 3, needs_compiler=True),
 }

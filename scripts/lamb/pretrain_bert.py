@@ -99,6 +99,8 @@ _MAX_EVAL_STEPS = flags.DEFINE_integer(
     'max_eval_steps', 100, 'Batches of the evaluation; 0: all records.')
 _REPLICAS = flags.DEFINE_integer(
     'replicas', 1, 'Data-parallel replicas on this machine.')
+_DEVICES = flags.DEFINE_list(
+    'devices', [], 'Of the replicas, such as /gpu:0,/gpu:1; else CPUs.')
 _USE_TPU = flags.DEFINE_bool(
     'use_tpu', False, 'Run on a TPU (untested: we have none).')
 _TPU_NAME = flags.DEFINE_string('tpu_name', None, 'Name of the TPU.')
@@ -150,8 +152,9 @@ def _machine() -> machine.Machine:
     cluster = tf.distribute.cluster_resolver.TPUClusterResolver(
         _TPU_NAME.value, zone=_TPU_ZONE.value, project=_GCP_PROJECT.value)
   return machine.Machine(
-      replicas=_REPLICAS.value, master=_MASTER.value, use_tpu=_USE_TPU.value,
-      cluster=cluster, tpu_cores=_NUM_TPU_CORES.value,
+      replicas=len(_DEVICES.value) or _REPLICAS.value,
+      devices=tuple(_DEVICES.value), master=_MASTER.value,
+      use_tpu=_USE_TPU.value, cluster=cluster, tpu_cores=_NUM_TPU_CORES.value,
       iterations_per_loop=_ITERATIONS_PER_LOOP.value)
 
 

@@ -61,7 +61,9 @@ def main() -> None:
   if _OUTPUT.value:
     atomic_file.write_json(_OUTPUT.value, plan_table.as_json(plan, cost) | {
         'run': run_record.describe(
-            dataclasses.asdict(config), config.training.seed)})
+            dataclasses.asdict(config)
+            | {'fit': _FIT.value, 'device': _DEVICE.value},
+            config.training.seed)})
   if _JSON.value:
     print(json.dumps(plan_table.as_json(plan, cost)))
   else:

@@ -40,7 +40,7 @@ def scans(path: str, channels: int) -> list[Scan]:
   """
   path = pathlib.Path(path)
   if path.is_file() or dicom_series.is_series(path):
-    return [Scan(scan_files.stem(path.resolve()), (path,))]
+    return [Scan(scan_files.stem(os.path.abspath(path)), (path,))]
   if not path.is_dir():
     raise errors.InputError(f'--input: {path} does not exist, expected a scan '
                             'or a folder of them')

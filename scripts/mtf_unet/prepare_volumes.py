@@ -6,8 +6,10 @@
 
 FOLDER holds dataset.json, imagesTr/ and labelsTr/ (Medical Segmentation
 Decathlon), volume-N.nii[.gz] and segmentation-N.nii[.gz] (LiTS), or the
-reference's GZIP TFRecords. Cases are held out as split.json in that folder
-says, or --split_file, or else at random by data.validation_fraction.
+reference's GZIP TFRecords; scans may also be MHA or NRRD files, folders of
+DICOM slices, or one file for each modality. Cases are held out as split.json
+in that folder says, or --split_file, or else at random by
+data.validation_fraction.
 """
 
 import os

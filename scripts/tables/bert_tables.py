@@ -88,7 +88,8 @@ def _job(optimizer: str, batch: int, of: str, time: str
 
 
 def _resources(tpus: int, of: str) -> str:
-  return f'{tpus} TPUs ({of}), taken for v3 chips of two cores each'
+  return (f'{tpus} TPUs ({of}), taken for v3 chips of two cores each; records '
+          'of create_pretraining_data.py with sequences of 128 and 512')
 
 
 def _paper(text: str, where: str) -> table_types.Published:

@@ -25,7 +25,8 @@ def jobs(table: table_types.Table) -> str:
   """Returns the commands, resources and time of each real job."""
   lines = [f'== {table.name}: {table.title}']
   if not table.paper_jobs:
-    lines.append('No job at the paper\'s scale: the paper has no such table.')
+    lines.append('No job at the paper\'s scale: --scale=small makes all of '
+                 'it.')
   for job in table.paper_jobs:
     lines += ['', job.name]
     lines += [f'  $ python {" ".join(command)}' for command in job.commands]

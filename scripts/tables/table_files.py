@@ -17,6 +17,8 @@ _NOT_AVAILABLE = 'not available'
 _UNVERIFIED = '(unverified)'
 _HEADER = ('', 'paper', 'ours, small scale', 'setting of ours')
 _INCHES_A_ROW = 0.35
+# Of bars on a linear axis.
+_LARGEST_RATIO = 100
 _PAGE_HEAD = """# Results beside the papers'
 
 Written by `python scripts/reproduce_tables.py --page=docs/results.md` out of
@@ -106,23 +108,34 @@ def draw(table: table_types.Table,
   Returns:
     A PNG file.
   """
-  shown = [(row, own) for row, own in zip(table.rows, measured)
-           if own or row.paper.number is not None]
-  figure, axes = pictures.figure(
-      8, 1.6 + _INCHES_A_ROW * max(1, len(shown)))
-  for offset, label, values in (
-      (-0.2, 'paper', [row.paper.number for row, _ in shown]),
-      (0.2, 'ours, small scale', [own.value if own else None
-                                  for _, own in shown])):
-    values = [math.nan if value is None else value for value in values]
-    axes.barh([place + offset for place in range(len(shown))], values, 0.4,
-              label=label)
-  axes.set_yticks(range(len(shown)), [row.name for row, _ in shown])
+  names, published, ours = [], [], []
+  for row, own in zip(table.rows, measured):
+    pair = (math.nan if row.paper.number is None else row.paper.number,
+            own.value if own else math.nan)
+    if not all(map(math.isnan, pair)):
+      names.append(row.name)
+      published.append(pair[0])
+      ours.append(pair[1])
+  figure, axes = pictures.figure(8, 1.6 + _INCHES_A_ROW * max(1, len(names)))
+  places = range(len(names))
+  axes.barh([place - 0.2 for place in places], published, 0.4, label='paper')
+  axes.barh([place + 0.2 for place in places], ours, 0.4,
+            label='ours, small scale')
+  if _spread(published + ours):
+    axes.set_xscale('log')
+  axes.set_yticks(places, names)
   axes.invert_yaxis()
   axes.set_xlabel(table.quantity)
   axes.set_title(table.title, fontsize='medium')
   axes.legend()
   return pictures.png(figure)
+
+
+def _spread(values):
+  """Tells whether the small values could not be seen beside the large."""
+  finite = [value for value in values if not math.isnan(value)]
+  return bool(finite) and min(finite) > 0 and (
+      max(finite) > _LARGEST_RATIO * min(finite))
 
 
 def write(table: table_types.Table, runs: pathlib.Path,

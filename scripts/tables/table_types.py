@@ -33,8 +33,8 @@ class Published:
   @property
   def number(self) -> float | None:
     """The figure to draw; None for words and for several numbers."""
-    text = self.text.replace('−', '-').removesuffix(' %')
-    return float(text) if re.fullmatch(r'[-+]?[\d.]+(e-?\d+)?', text) else None
+    is_number = re.fullmatch(r'[-+]?[\d.]+(e-?\d+)?', self.text)
+    return float(self.text) if is_number else None
 
 
 @dataclasses.dataclass(frozen=True)

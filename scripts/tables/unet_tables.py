@@ -16,7 +16,7 @@ _GIB = 2.0 ** -30
 _ONE_DEVICE = ('--config.mesh.mesh_shape=', '--config.mesh.layout=',
                '--config.training.batch_size=1')
 _MEASURED = 'unet_resolution/measured.json'
-_MEASURED_SIZES = (64, 96)
+_MEASURED_SIZES = (48, 64)
 _MESHES = {128: ('rows:4;columns:4;cores:2', _CODE),
            512: ('16 rows x 16 columns, 2 cores', 'arXiv:1909.03108')}
 
@@ -75,14 +75,13 @@ def resolution() -> table_types.Table:
   jobs.append(table_types.SmallJob(
       _MEASURED, ('scripts/mtf_unet/measure_plan.py',
                   f'--sizes={",".join(map(str, _MEASURED_SIZES))}',
-                  '--base=16', f'--output={{runs}}/{_MEASURED}'),
-      'a few minutes'))
+                  '--base=16', f'--output={{runs}}/{_MEASURED}')))
   return table_types.Table(
       'unet_resolution', 'UNet: resolution against memory of a core and mesh',
       'GiB, MiB or a mesh, as the row says', tuple(rows), _train_jobs(),
       tuple(jobs), notes=(
-          'Planned numbers are of the memory planner (docs/unet.md), not '
-          'measured on a TPU; the last lines compare it with a process here.',))
+          'Planned numbers are of mtf_unet/memory_planner.py, not measured on '
+          'a TPU; the last lines compare it with a process here.',))
 
 
 def _train_jobs() -> tuple[table_types.PaperJob, ...]:
@@ -91,7 +90,7 @@ def _train_jobs() -> tuple[table_types.PaperJob, ...]:
       ((_TRAIN, f'--config=configs/mtf_unet/lits_{size}.py',
         '--mode=train_and_eval', '--data_dir=PREPARED',
         f'--model_dir=MODELS/lits_{size}', '--use_tpu', '--tpu_name=TPU'),),
-      f'LiTS; {cores} TPU cores',
+      f'LiTS, prepared by prepare_volumes.py; {cores} TPU cores',
       dry_run=('--dry_run', f'--tpu_cores={cores}')) for size, cores in (
           (128, 32), (256, 128), (512, 512)))
 
@@ -117,14 +116,15 @@ def dice() -> table_types.Table:
       (table_types.SmallJob(
           f'{folder}/data/**/dataset_info.json',
           ('scripts/mtf_unet/prepare_volumes.py', config,
-           '--input={hippocampus}', f'--data_dir={data}'), 'a minute'),
+           '--input={hippocampus}', f'--data_dir={data}')),
        table_types.SmallJob(
            f'{folder}/model/model.ckpt-4000.index',
            (_TRAIN, config, '--mode=train', f'--data_dir={data}', model),
            '43 minutes on two cores (docs/unet.md)'),
        table_types.SmallJob(
-           scores, (_TRAIN, config, '--mode=eval', f'--data_dir={data}', model),
-           'minutes')), notes=('There is no LiTS here.',))
+           scores,
+           (_TRAIN, config, '--mode=eval', f'--data_dir={data}', model))),
+      notes=('There is no LiTS here.',))
 
 
 def overhead() -> table_types.Table:
@@ -142,6 +142,6 @@ def overhead() -> table_types.Table:
       'Seconds of a training step', rows, _train_jobs(),
       (table_types.SmallJob(
           file, ('scripts/mtf_unet/benchmark.py', '--base=16', '--notrials',
-                 '--output={runs}/unet_overhead'), 'some ten minutes'),),
+                 '--output={runs}/unet_overhead')),),
       notes=('All blocks share one processor here, so equal times mean no '
              'overhead.',))

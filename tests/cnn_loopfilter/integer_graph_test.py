@@ -125,3 +125,12 @@ def test_a_known_answer_that_is_too_large_is_refused():
   vector = integer_graph.TestVector(plane, np.zeros(2, np.int32), plane, plane)
   with pytest.raises(errors.InputError, match='at most 65536 samples'):
     dataclasses.replace(filter_, vector=vector)
+
+
+@pytest.mark.parametrize('bits', [-2 ** 31, 1, 33])
+@pytest.mark.parametrize('name', ['weight', 'bias', 'output'])
+def test_bit_widths_are_checked_where_all_integers_are_zero(name, bits):
+  layer = dataclasses.replace(_layer(1, 2, 1, relu=False),
+                              **{f'{name}_bits': bits})
+  with pytest.raises(errors.InputError, match=f'{bits} bits'):
+    integer_graph.IntegerFilter(8, (layer,))

@@ -35,6 +35,17 @@ def test_too_few_devices_are_refused():
     mesh_lib.placement_mesh(_partition(4, 1, 1), ['/device:CPU:0'])
 
 
+def test_master_weights_lie_on_the_first_worker_s_processor():
+  names = [f'/job:worker/replica:0/task:{i}/device:GPU:1' for i in range(2)]
+  assert mesh_lib.variable_placer(names).device_function(None) == (
+      '/job:worker/replica:0/task:0/device:CPU:0')
+
+
+@pytest.mark.parametrize('devices', [None, ['/device:CPU:0']])
+def test_master_weights_of_one_process_lie_anywhere(devices):
+  assert mesh_lib.variable_placer(devices) is None
+
+
 def test_session_has_a_device_for_each_part():
   config = mesh_lib.session_config(_partition(2, 2, 2, devices=4))
   assert config.device_count['CPU'] == 4

@@ -111,6 +111,24 @@ def test_averages_follow_the_weights_before_each_update(trained):
           atol=1e-6, err_msg=name)
 
 
+def test_every_weight_is_read_once_before_its_update():
+  """A second read may see the old value or the new one."""
+  partition = layout.partition(_CONFIG.mesh)
+  with tf.Graph().as_default() as graph:
+    images = [tf.zeros((1, 8, 16, 8, 1))] * 2
+    labels = [tf.zeros((1, 8, 16, 8), tf.uint8)] * 2
+    model.training_graph(_CONFIG, partition, images, labels,
+                         optimizers.BUILT_IN)
+    weights = {v.handle.op.name for v in tf.compat.v1.trainable_variables()}
+    # Left out: what variables bring along, and the updates themselves.
+    readers = [op.inputs[0].op.name for op in graph.get_operations()
+               if op.type == 'ReadVariableOp' and '/Read/' not in op.name
+               and not op.name.startswith('assign')]
+  assert weights
+  assert {name: readers.count(name) for name in weights} == dict.fromkeys(
+      weights, 1)
+
+
 def test_an_unknown_optimizer_is_refused_while_building():
   config = dataclasses.replace(_CONFIG, optimizer=dataclasses.replace(
       _CONFIG.optimizer, name='sgd'))

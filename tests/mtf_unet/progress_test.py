@@ -2,6 +2,7 @@ import io
 import types
 
 import pytest
+import tensorflow as tf
 
 from mtf_unet import progress
 
@@ -67,3 +68,19 @@ def test_a_terminal_gets_a_bar_with_loss_rate_and_time_left():
     (90000, '25:00:00')])
 def test_seconds_are_written_as_a_clock(seconds, text):
   assert progress.format_seconds(seconds) == text
+
+
+def test_runs_of_several_steps_end_at_the_last_step():
+  lines = _lines(2, start=90, total=100, steps_per_run=8)
+  assert lines[0].startswith('step 98/100  ')
+  assert lines[1].startswith('step 100/100  ')
+
+
+def test_without_a_loss_to_watch_the_estimators_is_shown():
+  hook = progress.ProgressHook(10, 2)
+  with tf.Graph().as_default():
+    tf.compat.v1.train.create_global_step()
+    loss = tf.constant(1.0)
+    tf.compat.v1.add_to_collection(tf.compat.v1.GraphKeys.LOSSES, loss)
+    hook.begin()
+  assert hook.before_run(None).fetches is loss

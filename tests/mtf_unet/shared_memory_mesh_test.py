@@ -175,6 +175,23 @@ def test_only_partial_sums_travel_between_workers():
   assert shared < _crossing_in_allreduce(_placement(devices), devices, size)
 
 
+def test_constants_do_not_travel_and_values_do():
+  with lowered.bench(_SPLIT, _impl(_WORKERS)) as b, tf.device(_WORKERS[0]):
+    shape = mtf.Shape([])
+    for value in (tf.constant(0.5), tf.constant(0.5) + tf.random.normal([])):
+      imported = mtf.import_tf_tensor(b.mesh, value, shape)
+      mtf.assign(mtf.get_variable(b.mesh, f'v{len(b.graph.all_variables)}',
+                                  shape), imported)
+    lowering = b.lower()
+    constant, drawn = [
+        [tf.DeviceSpec.from_string(tensor.device).task for tensor in
+         lowering.tensors[operation.outputs[0]].tensor_list]
+        for operation in b.graph.operations
+        if isinstance(operation, mtf.ImportOperation)]
+  assert constant == [0, 0, 1, 1]
+  assert drawn == [0, 0, 0, 0]
+
+
 def test_each_worker_holds_and_updates_its_own_slices():
   with lowered.bench(_SPLIT, _impl(_WORKERS)) as b:
     _model(b.mesh, lowered.FLOAT32)

@@ -144,6 +144,13 @@ class Run:
       masters = [v.get_master().op.name for v in variables]
     return dict(zip(masters, self._simulator.read(masters)))
 
+  def slices(self) -> dict[str, list[np.ndarray]]:
+    """Returns each core's own copy, or part, of every variable by name."""
+    names = [s.op.name for s in self._built.graph.get_collection('TPU_VAR')]
+    values, cores = self._simulator.read(names), len(self._built.outputs)
+    return {variable.name: values[i * cores:(i + 1) * cores]
+            for i, variable in enumerate(self._built.lowering.variables)}
+
   def close(self) -> None:
     """Frees the session."""
     self._simulator.close()

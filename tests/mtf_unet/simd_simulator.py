@@ -5,10 +5,11 @@
 graph, and what joins the copies is ordinary data flow:
 
   TPUReplicatedInput      core i takes the i-th input
-  TPUReplicatedOutput     the i-th output is that of core i
+  TPUReplicatedOutput     the i-th output is that of core i, when all are done
   CrossReplicaSum         the sum over the group's copies
   CollectivePermute       the source's copy, or zeros where there is none
   AllToAll                slices of the group's copies, concatenated
+  Infeed*, Outfeed*       a queue between a core and its host
 
 Nothing is known of what the program computes. An operation is copied when it
 has a CPU kernel and no state, or is a read or write of a variable; any other
@@ -18,14 +19,19 @@ TPU would.
 A variable that is one and the same for all cores (the global step) is written
 once, when all cores have come to the write: on a TPU each core writes the
 value that it computed from the common start, and all write the same.
+
+Loops are copied operation by operation; the copies share one frame, so they
+are in the same iteration when they meet in a collective.
 """
 
 from collections.abc import Mapping
 from collections.abc import Sequence
 
+import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework import kernels
 from tensorflow.python.framework import op_def_registry
+from tensorflow.python.tpu import topology as topology_lib
 
 _CLUSTER = '_tpu_replicate'
 # Reads and writes of resource variables; True for those that write.
@@ -33,6 +39,8 @@ _VARIABLES = {
     'ReadVariableOp': False, 'AssignVariableOp': True,
     'AssignAddVariableOp': True, 'AssignSubVariableOp': True,
 }
+# What leads a value on into a loop, or from one iteration to the next.
+_PASSING = ('Enter', 'Identity', 'Switch')
 # Bookkeeping of the cluster that computes nothing.
 _MARKERS = ('TPUReplicateMetadata',)
 
@@ -58,6 +66,8 @@ class _Program:
 
   def __init__(self, graph_def: tf.compat.v1.GraphDef):
     self.nodes = {node.name: node for node in graph_def.node}
+    # Functions of the hosts' input pipelines.
+    self.library = graph_def.library
     self.cluster = [node for node in graph_def.node
                     if _CLUSTER in node.attr
                     and node.op not in ('TPUReplicatedInput',
@@ -71,10 +81,24 @@ class _Program:
       _check(node)
 
   @property
-  def cores(self) -> int:
+  def _metadata(self):
     metadata, = [node for node in self.cluster
                  if node.op == 'TPUReplicateMetadata']
-    return metadata.attr['num_replicas'].i
+    return metadata.attr
+
+  @property
+  def cores(self) -> int:
+    return self._metadata['num_replicas'].i
+
+  def core_at(self, node) -> int:
+    """The core that an operation of a host feeds, or is fed by."""
+    topology = topology_lib.Topology(serialized=self._metadata['topology'].s)
+    places = np.reshape(self._metadata['device_assignment'].list.i,
+                        [self.cores, -1])
+    task = tf.DeviceSpec.from_string(node.device).task
+    place = topology.device_coordinates[task, node.attr['device_ordinal'].i]
+    core, = np.flatnonzero((places == place).all(-1))
+    return int(core)
 
   def constant(self, name: str):
     node = self.nodes[_split(name)[0]]
@@ -85,7 +109,8 @@ class _Program:
 
 
 def _check(node):
-  if node.op in _COLLECTIVES or node.op in _VARIABLES or node.op in _MARKERS:
+  if (node.op in _COLLECTIVES or node.op in _VARIABLES
+      or node.op in _MARKERS or node.op in _FEEDS_OF_CORES):
     return
   definition = op_def_registry.get(node.op)
   on_cpu = definition is not None and any(
@@ -105,17 +130,30 @@ class _Copier:
 
   def __init__(self, program: _Program):
     self._program = program
-    self.graph_def = tf.compat.v1.GraphDef()
+    self.graph_def = tf.compat.v1.GraphDef(library=program.library)
 
   def copy(self) -> tf.compat.v1.GraphDef:
     for node in self._program.nodes.values():
       if node.name not in self._program.inside and node.op not in (
           'TPUReplicatedInput', 'TPUReplicatedOutput', 'TPUCompilationResult'):
-        self._add(node, node.name, [
-            name for host in node.input for name in self._host_input(host)])
+        inputs = [
+            name for host in node.input for name in self._host_input(host)]
+        if node.op in _FEEDS_OF_HOSTS:
+          _FEEDS_OF_HOSTS[node.op](self, node, node.name,
+                                   self._program.core_at(node), inputs)
+        else:
+          self._add(node, node.name, inputs)
+      elif node.op == 'TPUReplicatedOutput':
+        self._end(node)
     for node in self._program.cluster:
       if node.op in _COLLECTIVES:
         _COLLECTIVES[node.op](self, node)
+      elif node.op in _FEEDS_OF_CORES:
+        for core in range(self._program.cores):
+          _FEEDS_OF_CORES[node.op](self, node, _copy_name(node.name, core),
+                                   core, self.inputs(node, core))
+      elif node.op == 'LoopCond':
+        self._decide_once(node)
       elif self._is_shared_write(node):
         self._write_once(node)
       else:
@@ -196,10 +234,7 @@ class _Copier:
             'TPUReplicatedOutput')
       return [f'^{_copy_name(node, core)}' for core in self.cores()]
     if border.op == 'TPUReplicatedOutput':
-      if output < 0:
-        return [f'^{_split(self._core_input(border.input[0], core)[0])[0]}'
-                for core in self.cores()]
-      return self._core_input(border.input[0], output)
+      return [_joined(_copy_name(node, max(output, 0)), min(output, 0))]
     if border.op == 'TPUCompilationResult':
       if output >= 0:
         raise UnsupportedError(f'{name}: nothing is compiled here')
@@ -209,10 +244,28 @@ class _Copier:
   def _is_shared_write(self, node):
     if not _VARIABLES.get(node.op):
       return False
-    handle, _ = _split(node.input[0])
-    border = self._program.nodes[handle]
+    border = self._program.nodes[_split(node.input[0])[0]]
+    while border.op in _PASSING:
+      border = self._program.nodes[_split(border.input[0])[0]]
     return (border.op != 'TPUReplicatedInput'
             or len(set(self._replicated(border))) == 1)
+
+  def _end(self, node):
+    """A result is there when all cores have come to the end."""
+    sources = [self.source(node, core) for core in self.cores()]
+    for core in self.cores():
+      self.emit(_copy_name(node.name, core), 'Identity',
+                [sources[core], *dict.fromkeys(
+                    f'^{_split(source)[0]}' for source in sources)],
+                T=node.attr['T'])
+
+  def _decide_once(self, node):
+    """A frame has one condition: the first core's, which all wait for."""
+    first = _copy_name(node.name, 0)
+    self._add(node, first, self.inputs(node, 0))
+    for core in self.cores()[1:]:
+      self.emit(_copy_name(node.name, core), 'Identity',
+                [f'{first}:0', *self.control(node, core)], T=_type(tf.bool))
 
   def _write_once(self, node):
     first = _copy_name(node.name, 0)
@@ -288,6 +341,35 @@ def _all_to_all(copier, node):
                 T=node.attr['T'], Tidx=_type(tf.int32))
 
 
+def _queue(copier, name, kind, core, types, inputs):
+  """Adds the queue of a core; inputs say in which frame it is used."""
+  return copier.emit(
+      f'{name}/queue', 'FIFOQueueV2',
+      [f'^{_split(tensor)[0]}' for tensor in inputs], component_types=types,
+      shared_name=tf.compat.v1.AttrValue(s=f'{kind}_{core}'.encode()))
+
+
+def _put(kind):
+  def enqueue(copier, node, name, core, inputs):
+    types = node.attr['dtypes']
+    queue = _queue(copier, name, kind, core, types, inputs)
+    copier.emit(name, 'QueueEnqueueV2', [queue, *inputs], Tcomponents=types)
+  return enqueue
+
+
+def _take(kind):
+  def dequeue(copier, node, name, core, inputs):
+    types = node.attr['dtypes']
+    queue = _queue(copier, name, kind, core, types, inputs)
+    copier.emit(name, 'QueueDequeueV2', [queue, *inputs],
+                component_types=types)
+  return dequeue
+
+
+_FEEDS_OF_HOSTS = {'InfeedEnqueueTuple': _put('infeed'),
+                   'OutfeedDequeueTuple': _take('outfeed')}
+_FEEDS_OF_CORES = {'InfeedDequeueTuple': _take('infeed'),
+                   'OutfeedEnqueueTuple': _put('outfeed')}
 _COLLECTIVES = {
     'CrossReplicaSum': _cross_replica_sum,
     'CollectivePermute': _collective_permute,

@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.python.tpu import training_loop
 from tensorflow.python.tpu.ops import tpu_ops
 
 from mtf_unet import convolution
 from mtf_unet import tpu_mesh
+from mtf_unet import tpu_system
 from mtf_unet.mtf_compat import mtf
 from tests.mtf_unet import lowered
 from tests.mtf_unet import simd_bench
@@ -82,6 +84,53 @@ def test_a_variable_of_all_cores_is_written_once():
   flat = [tensor for row in outputs for tensor in row]
   for before in range(3):
     assert simulator.run(flat) == [before, before + 1] * 4
+
+
+@pytest.fixture(name='single_operations')
+def _single_operations():
+  """Loops as a TPU job has them, not as functions."""
+  tf.compat.v1.disable_control_flow_v2()
+  yield
+  tf.compat.v1.enable_control_flow_v2()
+
+
+def test_cores_meet_in_every_iteration_of_a_loop(single_operations):
+  del single_operations
+
+  def swap(i, x):
+    return i + 1, tpu_ops.collective_permute(x, [[0, 1], [1, 0]]) + 1.0
+
+  def repeat(x):
+    return training_loop.while_loop(lambda i, x: i < 3, swap, [0, x])[1]
+  (first,), (second,) = _run(repeat, _ROWS[:2])
+  np.testing.assert_array_equal(first, _ROWS[1] + 3)
+  np.testing.assert_array_equal(second, _ROWS[0] + 3)
+
+
+def test_infeed_and_outfeed_join_a_core_with_its_host():
+  def double(x):
+    fed, = tpu_ops.infeed_dequeue_tuple([tf.float32], [[4]])
+    with tf.control_dependencies([tpu_ops.outfeed_enqueue_tuple([2 * fed])]):
+      return tf.identity(x)
+  with tf.Graph().as_default() as graph:
+    system = tpu_system.made(16)
+    out = tf.compat.v1.tpu.replicate(
+        double, [[tf.constant(0.0)]] * 16,
+        device_assignment=system.assignment)
+    put, got = [], []
+    for core in range(16):
+      with tf.device(system.assignment.host_device(replica=core)):
+        ordinal = system.assignment.tpu_ordinal(replica=core)
+        put.append(tf.raw_ops.InfeedEnqueueTuple(
+            inputs=[tf.fill([4], float(core))], shapes=[[4]],
+            device_ordinal=ordinal))
+        got += tf.raw_ops.OutfeedDequeueTuple(
+            dtypes=[tf.float32], shapes=[[4]], device_ordinal=ordinal)
+  simulator = simd_simulator.Simulator(graph)
+  simulator.run(put)
+  simulator.run([out[0][0]])
+  for core, came in enumerate(simulator.run(got)):
+    np.testing.assert_array_equal(came, [2.0 * core] * 4)
 
 
 @pytest.mark.parametrize('computation, operation', [

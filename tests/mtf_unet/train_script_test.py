@@ -199,6 +199,47 @@ def _one_line(result, *words):
     assert word in result.err
 
 
+def test_a_dry_run_describes_the_job_of_a_tpu_and_leaves_nothing(train, work):
+  result = train('--use_tpu', '--dry_run', '--tpu_cores=2', '--data_dir=',
+                 model='dry')
+  assert result.status == 0, result.err
+  lines = result.out.splitlines()
+  assert lines[0] == 'TPU: 2 cores on 1 host(s), topology 1x1x1x2 (made up)'
+  assert lines[-1].startswith('Collectives of a step, all: ')
+  assert not (work / 'dry').exists()
+
+
+def test_volumes_are_cut_for_a_tpu_of_many_hosts(train, work, tmp_path):
+  done = subprocess.run(
+      [sys.executable, 'scripts/mtf_unet/cut_volumes.py',
+       f'--config={work}/good.py', '--config.data.augmentation.noise_fine=0.0',
+       f'--data_dir={work}/data', f'--output={tmp_path}/blocks'],
+      cwd=user_environment.ROOT, env=user_environment.variables(),
+      capture_output=True, text=True, check=False)
+  assert done.returncode == 0, done.stderr
+  assert done.stdout.endswith('cases in 2x1x1 blocks\n')
+  assert len(list((tmp_path / 'blocks' / '000000').iterdir())) == 2
+  result = train('--use_tpu', '--dry_run', '--tpu_cores=2', '--data_dir=',
+                 '--config.data.augmentation.noise_fine=0.0',
+                 f'--block_dir={tmp_path}/blocks', model='dry')
+  assert result.status == 0, result.err
+  _one_line(train('--use_tpu', '--dry_run', '--tpu_cores=2', '--data_dir=',
+                  f'--block_dir={tmp_path}/blocks', model='dry'),
+            'noise_fine: got 0.1, expected 0')
+
+
+def test_the_collectives_are_told_and_written(work, tmp_path):
+  done = subprocess.run(
+      [sys.executable, 'scripts/mtf_unet/inspect_tpu_program.py',
+       f'--config={work}/good.py', f'--json={tmp_path}/all.json'],
+      cwd=user_environment.ROOT, env=user_environment.variables(),
+      capture_output=True, text=True, check=False)
+  assert done.returncode == 0, done.stderr
+  assert '| layer | pass | kind | groups |' in done.stdout
+  content = json.loads((tmp_path / 'all.json').read_text())
+  assert content['totals']['all']['count'] == len(content['collectives'])
+
+
 @pytest.mark.parametrize('flags, words', [
     (['--config.data.sise=3'], 'data.sise is unknown; nearest: data.size'),
     (['--config.dota.size=3'], 'dota'),
@@ -213,7 +254,14 @@ def _one_line(result, *words):
     (['--mode=export'], '--mode=export needs --output'),
     (['--model_dir='], '--mode=train needs --model_dir'),
     (['--ensemble=other'], '--ensemble: expected with --mode=eval'),
-    (['--use_tpu'], '--use_tpu'),
+    (['--use_tpu'], '--use_tpu: this machine has no TPU'),
+    (['--use_tpu', '--tpu_name=it', '--master=grpc://h:1'],
+     'expected one of the two'),
+    (['--use_tpu', '--dry_run'], '--tpu_cores: expected it with --dry_run'),
+    (['--use_tpu', '--tpu_cores=2'], '--tpu_cores: expected it with'),
+    (['--use_tpu', '--dry_run', '--tpu_cores=8'],
+     '2 blocks on 2 devices, expected one block for each of the 8 cores'),
+    (['--tpu_name=it'], '--tpu_name needs --use_tpu'),
     (['--config.data.size=(18,16,8)'], 'nearest that works: 16 or 20'),
     (['--config.mesh.devices=3'], 'nearest that works: 2'),
     (['--config.mesh.spatial_split=(1,1,1)', '--config.mesh.mesh_shape=r:2',

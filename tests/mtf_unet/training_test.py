@@ -26,8 +26,9 @@ def whole(tmp_path_factory):
   with pytest.MonkeyPatch.context() as patch:
     for name in ('training_graph', 'prediction_graph'):
       original = getattr(model, name)
-      patch.setattr(model, name, lambda *args, original=original, name=name: (
-          built.append(name), original(*args))[1])
+      patch.setattr(
+          model, name, lambda *args, original=original, name=name, **keywords: (
+              built.append(name), original(*args, **keywords))[1])
     lines = jobs.train(folder, jobs.config(),
                        jobs.cases(3, jobs.config(), seed=1))
   return folder, lines, built

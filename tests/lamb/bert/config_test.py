@@ -1,10 +1,12 @@
 import json
+import pathlib
 
 import pytest
 
 from lamb import errors
 from lamb.bert import config
 
+_CONFIGS = pathlib.Path(__file__).parents[3] / 'configs/lamb'
 TINY = {
     'attention_probs_dropout_prob': 0.1, 'hidden_act': 'gelu',
     'hidden_dropout_prob': 0.1, 'hidden_size': 128,
@@ -47,6 +49,19 @@ def test_bad_json_is_told_with_its_file(tmp_path, content, message):
   with pytest.raises(errors.InputError, match=message) as caught:
     config.read(_write(tmp_path, content))
   assert 'bert_config.json' in str(caught.value)
+
+
+@pytest.mark.parametrize('name, parameters', [
+    ('tiny', 4.4e6), ('base', 109.5e6), ('large', 335.1e6)])
+def test_configs_have_the_published_numbers_of_parameters(name, parameters):
+  # Of the encoder; 4.4, 110 and 340 million are published.
+  found = config.read(_CONFIGS / f'bert_{name}.json')
+  width, inner = found.hidden_size, found.intermediate_size
+  layer = 4 * width * (width + 1) + 2 * width * inner + inner + 5 * width
+  embeddings = width * (found.vocab_size + found.max_position_embeddings
+                        + found.type_vocab_size + 2)
+  total = embeddings + found.num_hidden_layers * layer + width * (width + 1)
+  assert abs(total / parameters - 1) < 0.01
 
 
 def test_vocabulary_larger_than_the_network_is_refused():

@@ -92,7 +92,7 @@ def test_records_of_another_length_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize('content, message', [
-    (b'', 'empty, expected TFRecords'), (b'text', 'no pre-training records')])
+    (b'', 'holds no TFRecord'), (b'text' * 9, 'no pre-training records')])
 def test_file_without_records_is_refused(tmp_path, content, message):
   (tmp_path / 'a').write_bytes(content)
   with pytest.raises(errors.InputError, match=message):

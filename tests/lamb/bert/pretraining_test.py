@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import os
+import pathlib
 import signal
 import subprocess
 import sys
@@ -46,11 +47,13 @@ def _weights(job):
 
 @pytest.fixture(scope='module')
 def plain(records, tmp_path_factory):
-  """Losses and weights of a job that is not divided."""
-  job = small.job(tmp_path_factory.mktemp('plain'), records[:1])
-  return _losses(job), _weights(job)
+  """A job that is not divided, trained: job, losses, weights."""
+  job = small.job(tmp_path_factory.mktemp('plain'), records[:1],
+                  eval_batch_size=16)
+  return job, _losses(job), _weights(job)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('options', [
     pytest.param({'accumulate_steps': 4}, id='accumulated'),
     pytest.param({'replicas': 2}, id='replicas'),
@@ -59,10 +62,11 @@ def plain(records, tmp_path_factory):
 def test_divided_batch_trains_like_a_whole_one(
     records, plain, tmp_path, options):
   job = small.job(tmp_path, records[:1], **options)
-  np.testing.assert_allclose(_losses(job), plain[0], atol=3e-6)
+  _, losses, weights = plain
+  np.testing.assert_allclose(_losses(job), losses, atol=3e-6)
   found = _weights(job)
-  assert set(found) == set(plain[1])
-  for name, value in plain[1].items():
+  assert set(found) == set(weights)
+  for name, value in weights.items():
     np.testing.assert_allclose(found[name], value, atol=2e-5, err_msg=name)
 
 
@@ -79,6 +83,7 @@ def test_replicas_run_on_their_own_devices(records, tmp_path):
   assert halves[0] == halves[1] > 10
 
 
+@pytest.mark.slow
 def test_stages_follow_each_other_and_resume(records, tmp_path):
   both = (stages.Stage(8, 8, 3, 0.01, 2, max_predictions=2),
           stages.Stage(16, 4, 3, 0.005, 1))
@@ -127,9 +132,8 @@ def test_kill_at_any_step_gives_the_same_curve(records, tmp_path):
   np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
-def test_evaluation_has_berts_names(records, plain, tmp_path):
-  job = small.job(tmp_path, records[:1], eval_batch_size=16)
-  pretraining.train(job)
+def test_evaluation_has_berts_names(records, plain):
+  job = plain[0]
   found = pretraining.evaluate(job, tuple(records[:1]))
   assert set(found) == {
       'masked_lm_accuracy', 'masked_lm_loss', 'next_sentence_accuracy',
@@ -140,9 +144,10 @@ def test_evaluation_has_berts_names(records, plain, tmp_path):
       dataclasses.replace(job, eval_batch_size=40), tuple(records[:1]))
   for name in set(found) - {'loss'}:
     assert abs(found[name] - other[name]) < 1e-5
-  text = (tmp_path / 'eval_results.txt').read_text()
+  folder = pathlib.Path(job.model_dir)
+  text = (folder / 'eval_results.txt').read_text()
   assert 'masked_lm_accuracy = ' in text
-  assert json.loads((tmp_path / 'eval_metrics.json').read_text()) == other
+  assert json.loads((folder / 'eval_metrics.json').read_text()) == other
 
 
 @pytest.mark.parametrize('name', ['adamw', 'lars'])
@@ -154,30 +159,48 @@ def test_other_optimizers_train(records, tmp_path, name):
 
 
 def test_training_starts_from_a_checkpoint(records, plain, tmp_path):
-  first = small.job(tmp_path / 'first', records[:1])
-  pretraining.train(first)
-  lines = []
+  first, lines = plain[0], []
   second = small.job(
       tmp_path / 'second', records[:1], report=lines.append,
       stages=(stages.Stage(16, 8, 1, 0.0),), init_checkpoint=first.model_dir)
   pretraining.train(second)
-  assert any('Starting 46 of 46 weights' in line for line in lines)
+  assert any('Starting 30 of 30 weights' in line for line in lines)
   before, after = _weights(first), _weights(second)
-  for name in model.pretraining_shapes(small.CONFIG):
+  for name in model.pretraining_shapes(small.JOB_CONFIG):
     np.testing.assert_array_equal(before[name], after[name])
   assert after['global_step'] == 1
 
 
 def test_checkpoint_of_another_size_is_refused(records, plain, tmp_path):
-  first = small.job(tmp_path / 'first', records[:1])
-  pretraining.train(first)
-  wide = dataclasses.replace(small.CONFIG, hidden_size=16)
+  first = plain[0]
+  wide = dataclasses.replace(small.JOB_CONFIG, hidden_size=16)
   for options in ({'init_checkpoint': first.model_dir}, {}):
     folder = tmp_path / 'other' if options else first.model_dir
     with pytest.raises(errors.InputError, match=(
         r'word_embeddings is \[50, 8\] there and \[50, 16\] here')):
       pretraining.train(small.job(
           folder, records[:1], config=wide, **options))
+
+
+def test_other_optimizer_does_not_go_on(records, plain):
+  with pytest.raises(errors.InputError, match='trained by lamb, got optimizer'):
+    pretraining.train(dataclasses.replace(
+        plain[0], optimizer=optimizers.OptimizerConfig('adamw')))
+
+
+def test_damaged_record_is_told(records, tmp_path):
+  data = bytearray(pathlib.Path(records[0]).read_bytes())
+  data[-9] ^= 1
+  (tmp_path / 'bad').write_bytes(bytes(data))
+  with pytest.raises(errors.InputError, match='bad: damaged at byte'):
+    pretraining.train(small.job(
+        tmp_path / 'job', [str(tmp_path / 'bad')], batch=40))
+
+
+def test_records_of_a_larger_vocabulary_are_told(tmp_path):
+  path = small.write_records(tmp_path / 'large', 40, vocab_size=500)
+  with pytest.raises(errors.InputError, match='expected one below 50: records'):
+    pretraining.train(small.job(tmp_path / 'job', [path]))
 
 
 @pytest.mark.parametrize('path, message', [
@@ -239,9 +262,10 @@ def test_dry_run_builds_every_stage_and_writes_nothing(tmp_path):
   found = pretraining.dry_run(job)
   assert found['parameters'] == sum(
       np.prod(shape) for shape in model.pretraining_shapes(
-          small.CONFIG).values())
+          small.JOB_CONFIG).values())
   assert found['flops'] == 24 * flops.training_flops(
-      small.CONFIG, 8, 2) + 8 * flops.training_flops(small.CONFIG, 16, 3)
+      small.JOB_CONFIG, 8, 2) + 8 * flops.training_flops(
+          small.JOB_CONFIG, 16, 3)
   assert [line.split(':')[0] for line in lines] == [
       'Stage 8x8x3', 'Stage 16x4x2']
   assert not (tmp_path / 'job').exists()
@@ -258,7 +282,7 @@ def test_tpu_graph_sums_over_cores_before_it_clips(tmp_path):
   sums = [each for each in graph.get_operations()
           if each.type == 'CrossReplicaSum']
   # Every gradient, both losses, and what the masked-LM loss is divided by.
-  assert len(sums) == len(model.pretraining_shapes(small.CONFIG)) + 3
+  assert len(sums) == len(model.pretraining_shapes(small.JOB_CONFIG)) + 3
   norm_inputs = [each.inputs[0].op.type for each in graph.get_operations()
                  if each.type == 'L2Loss' and 'global_norm' in each.name]
   assert set(norm_inputs) == {'CrossReplicaSum'}

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import pathlib
 import random
@@ -7,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 
+from lamb import errors
 from lamb.bert import config as config_lib
 from lamb.bert import loss_log
 from lamb.bert import machine
@@ -93,6 +95,17 @@ def test_diverged_run_is_a_result(tmp_path, monkeypatch):
       'step': [], 'examples': [], 'masked_lm_loss': []}
 
 
+def test_run_of_other_settings_is_not_taken_for_this_one(tmp_path,
+                                                        monkeypatch):
+  _fake(monkeypatch, [])
+  run = scaling_study.grid(_STUDY, 'lamb')[0]
+  scaling_runs.run_once(_laboratory(tmp_path), run)
+  other = dataclasses.replace(run, stages=(
+      dataclasses.replace(run.stages[0], steps=9),))
+  with pytest.raises(errors.InputError, match='run with another stages'):
+    scaling_runs.run_once(_laboratory(tmp_path), other)
+
+
 def _text(path, seed, documents):
   words = [f'w{i}' for i in range(40)]
   rng = random.Random(seed)
@@ -102,23 +115,34 @@ def _text(path, seed, documents):
   return words
 
 
+def _write_done(folder, config_file):
+  """Writes metrics of all runs but LAMB's full ones, and the network."""
+  config = dataclasses.replace(_CONFIG, vocab_size=45)
+  config_file.write_text(json.dumps(dataclasses.asdict(config)))
+  study = dataclasses.replace(
+      _STUDY, batches=(4,), examples=16, grid_examples=8,
+      rates=dict.fromkeys(scaling_study.OPTIMIZERS, (0.01,)))
+  runs = [run for name in scaling_study.OPTIMIZERS
+          for run in scaling_study.grid(study, name)]
+  runs += scaling_study.full_runs(
+      study, dict.fromkeys(scaling_study.OPTIMIZERS, 0.01))
+  laboratory = dataclasses.replace(_laboratory(folder), config=config)
+  for run in runs:
+    if run.name not in ('lamb_4', 'lamb_mixed'):
+      (folder / run.name).mkdir(parents=True)
+      (folder / run.name / 'metrics.json').write_text(json.dumps(
+          dict.fromkeys(scaling_study.METRICS, 0.1)
+          | {'final_masked_lm_loss': 1.0, 'flop': 1, 'seconds': 1.0}
+          | scaling_runs._settings(laboratory, run)))
+
+
 @pytest.mark.slow
 def test_script_runs_what_is_missing_on_a_text(tmp_path):
-  done_before = dict.fromkeys(scaling_study.METRICS, 0.1) | {
-      'final_masked_lm_loss': 1.0, 'flop': 1, 'seconds': 1.0}
-  for name in ('grid_lamb_0.01', 'grid_adamw_0.01', 'grid_lars_0.01',
-               'adamw_4', 'lars_4'):
-    (tmp_path / 'runs' / name).mkdir(parents=True)
-    (tmp_path / 'runs' / name / 'metrics.json').write_text(
-        json.dumps(done_before))
+  _write_done(tmp_path / 'runs', tmp_path / 'config.json')
   words = _text(tmp_path / 'train.txt', 0, 20)
   _text(tmp_path / 'eval.txt', 1, 4)
   (tmp_path / 'vocab.txt').write_text('\n'.join(
       ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', *words]) + '\n')
-  (tmp_path / 'config.json').write_text(json.dumps({
-      'vocab_size': 45, 'hidden_size': 8, 'num_hidden_layers': 1,
-      'num_attention_heads': 2, 'intermediate_size': 16,
-      'max_position_embeddings': 32}))
   command = [
       sys.executable, str(_SCRIPT), f'--text={tmp_path / "train.txt"}',
       f'--eval_text={tmp_path / "eval.txt"}',

@@ -1,5 +1,6 @@
 """A small vocabulary, text, records and job for the tests."""
 
+import dataclasses
 import random
 
 import numpy as np
@@ -19,6 +20,9 @@ VOCABULARY = ('[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', *WORDS)
 CONFIG = config_lib.BertConfig(
     vocab_size=50, hidden_size=8, num_hidden_layers=2, num_attention_heads=2,
     intermediate_size=12, max_position_embeddings=16, type_vocab_size=2)
+
+# Jobs are about graphs and files: one layer builds them faster.
+JOB_CONFIG = dataclasses.replace(CONFIG, num_hidden_layers=1)
 
 
 def text(documents=20, seed=0):
@@ -57,7 +61,7 @@ def write_records(path, count=40, **sizes):
 def job(folder, files, *, batch=8, steps=4, replicas=1, **options):
   """Returns a job of one stage, or of `options['stages']`."""
   options.setdefault('stages', (stages.Stage(16, batch, steps, 0.01, 1),))
-  options.setdefault('config', CONFIG)
+  options.setdefault('config', JOB_CONFIG)
   options.setdefault('report', lambda line: None)
   return pretraining.Job(
       model_dir=str(folder), input_files=tuple(files),

@@ -1,8 +1,8 @@
 """Every command of the paper's scale builds its job without data.
 
-Commands that differ in numbers alone (batch, steps, learning rate) build the
-same graph; one of each kind is run. BERT-Large is built once, BERT-Tiny in its
-place for the other kinds.
+Commands that differ in numbers or in what is handed to a config file alone
+(batch, steps, learning rate, its optimizer) are of one kind, of which the first
+is run. BERT-Large is built once, BERT-Tiny in its place for the other kinds.
 """
 
 import json
@@ -28,7 +28,8 @@ def _commands():
     for job in table.paper_jobs:
       for command in job.commands:
         # Folders of output have no say.
-        kind = re.sub(r'MODELS/\S+|[\d.]+(e-\d+)?', '#', ' '.join(command))
+        kind = re.sub(r'MODELS/\S+|\.py:\w+|(_\d+k)?\.py|\d+(\.\d+)?(e-\d+)?',
+                      '#', ' '.join(command))
         found.setdefault(kind, (*command, *job.dry_run))
   commands = list(found.values())
   large = next(command for command in commands if _LARGE in command)

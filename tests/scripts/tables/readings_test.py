@@ -1,0 +1,70 @@
+"""The tables find their numbers in what the packages' own writers leave."""
+
+import catalogue
+import table_files
+
+from cnn_loopfilter import evaluation
+from cnn_loopfilter import results as loopfilter_results
+from lamb.full_batch import results as mnist_results
+from mtf_unet import config as unet_config
+from mtf_unet import layout
+from mtf_unet import memory_planner
+from mtf_unet import plan_table
+from mtf_unet import split_search
+from mtf_unet import step_cost
+from tests.scripts.tables import metrics_writer
+
+_TABLES = catalogue.tables()
+
+
+def _cells(name, runs):
+  table = _TABLES[name]
+  return {row.name: own.text for row, own in zip(
+      table.rows, table_files.measure(table, runs)) if own}
+
+
+def test_bd_rates(tmp_path):
+  rows = [evaluation.Row('average', '', 'CNN', 'all', (-9.0, -10.0, -11.25)),
+          evaluation.Row('average', '', 'all', 'none', (-3.0, None, -7.5)),
+          evaluation.Row('one', '', 'CNN', 'none', (1.0, 1.0, 1.0))]
+  metrics_writer.write(tmp_path / 'loopfilter_bd_rate/results.json',
+                       loopfilter_results.to_json([], rows, 'x265'))
+  assert _cells('loopfilter_bd_rate', tmp_path) == {
+      'CNN against all of the codec\'s filters, Y': '-9.00',
+      'CNN against all of the codec\'s filters, U': '-10.00',
+      'CNN against all of the codec\'s filters, V': '-11.25',
+      'the codec\'s filters against no filter, Y': '-3.00',
+      'the codec\'s filters against no filter, V': '-7.50'}
+
+
+def test_mnist(tmp_path):
+  folder = tmp_path / 'mnist_full_batch/lars'
+  folder.mkdir(parents=True)
+  mnist_results.write(folder, 'lars', {'published': 0.0},
+                      {'accuracy': [[35, 0.97]], 'seconds': [1.0]},
+                      metrics_writer.RUN)
+  assert _cells('mnist_full_batch', tmp_path) == {'lars': '0.9700'}
+
+
+def test_memory_plan(tmp_path):
+  config = unet_config.Config(
+      data=unet_config.DataConfig(size=(32, 32, 32)),
+      training=unet_config.TrainingConfig(batch_size=2))
+  partition = layout.partition(config.mesh)
+  plan = memory_planner.plan(config, partition)
+  content = plan_table.as_json(plan, step_cost.cost(config, partition))
+  metrics_writer.write(tmp_path / 'unet_resolution/plan_128.json', content)
+  cells = _cells('unet_resolution', tmp_path)
+  assert cells['128^3: memory of a core, GiB'] == f'{plan.device / 2**30:.2f}'
+  assert cells['128^3: mesh'] == split_search.partition_of(
+      config).mesh_shape_string()
+
+
+def test_dice(tmp_path):
+  metrics_writer.write(
+      tmp_path / 'unet_dice/hippocampus/model/eval/metrics-4000.json',
+      {'mean': 0.5, 'classes': [{'label': 1, 'mean': 0.25},
+                                {'label': 2, 'mean': None}]})
+  assert _cells('unet_dice', tmp_path) == {
+      'hippocampus MR, 40 validation cases, mean Dice': '0.5000',
+      'hippocampus MR, 40 validation cases, Dice of label 1': '0.2500'}
