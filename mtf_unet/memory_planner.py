@@ -48,7 +48,7 @@ class Allocator:
 # Takes memory in regions, each twice the last, and cuts tensors out of them.
 TENSORFLOW_ALLOCATOR = Allocator(93 * _MIB, 1.43)
 # Gives every large tensor pages of its own, and those back when it goes.
-SYSTEM_ALLOCATOR = Allocator(137 * _MIB, 1.05)
+SYSTEM_ALLOCATOR = Allocator(120 * _MIB, 1.17)
 
 
 @dataclasses.dataclass(frozen=True)
