@@ -45,8 +45,10 @@ class Allocator:
   factor: float
 
 
-# Takes memory in regions, each twice the last, and cuts tensors out of them.
+# Takes memory in regions, each twice the last, and cuts tensors out of them;
+# where activations are computed again, more come and go and leave more holes.
 TENSORFLOW_ALLOCATOR = Allocator(93 * _MIB, 1.43)
+RECOMPUTING_ALLOCATOR = Allocator(144 * _MIB, 1.54)
 # Gives every large tensor pages of its own, and those back when it goes.
 SYSTEM_ALLOCATOR = Allocator(120 * _MIB, 1.17)
 
@@ -85,12 +87,14 @@ class Plan:
     input: images and labels of one block.
     block: the worst moment of one block, its input included.
     blocks_per_device: blocks that a device holds.
+    recomputes: whether a level's activations are computed again.
   """
   partition: layout.Partition
   layers: tuple[LayerPlan, ...]
   input: int
   block: step_schedule.Moment
   blocks_per_device: int
+  recomputes: bool
 
   def total(self, key: str) -> int:
     """Sums one of LayerPlan's numbers over the layers."""
@@ -176,7 +180,8 @@ def plan(config: config_lib.Config, partition: layout.Partition) -> Plan:
       tuple(_layer_plan(layer, config, block, kept.get(layer.name, 0),
                         halo.get(layer.name, 0)) for layer in layers),
       images + labels, step_schedule.peak(operations, resident),
-      partition.mesh_size // partition.num_devices)
+      partition.mesh_size // partition.num_devices,
+      bool(config.network.recompute))
 
 
 def _kept_by_layer(operations, resident):
@@ -212,8 +217,7 @@ def _layer_plan(layer, config, block, kept, halo):
       parameters * _FLOAT32_BYTES, kept, halo)
 
 
-def process_bytes(planned: Plan, allocator: Allocator = TENSORFLOW_ALLOCATOR
-                  ) -> int:
+def process_bytes(planned: Plan, *, system_allocator: bool = False) -> int:
   """Estimates the memory of one CPU process that holds the whole mesh.
 
   Its peak resident set above that of an idle process with the libraries
@@ -221,8 +225,12 @@ def process_bytes(planned: Plan, allocator: Allocator = TENSORFLOW_ALLOCATOR
 
   Args:
     planned: the plan.
-    allocator: who hands out the tensors' memory.
+    system_allocator: whether the process runs with the environment that
+      makes TensorFlow use the system's allocator (docs/memory.md).
   """
+  allocator = (SYSTEM_ALLOCATOR if system_allocator
+               else RECOMPUTING_ALLOCATOR if planned.recomputes
+               else TENSORFLOW_ALLOCATOR)
   blocks = planned.partition.mesh_size
   tensors = planned.variables + blocks * planned.block.bytes
   return round(allocator.process_bytes + (blocks - 1) * _FURTHER_BLOCK_BYTES

@@ -83,12 +83,11 @@ def _measure(size: int) -> dict[str, float]:
       _TIMEOUT_S.value)
   if 'note' in report:
     raise errors.InputError(f'--sizes: {size}: {report["note"]}')
-  allocator = (memory_planner.SYSTEM_ALLOCATOR if _SYSTEM_ALLOCATOR.value
-               else memory_planner.TENSORFLOW_ALLOCATOR)
   return {
       'tensors_mib': (plan.variables
                       + plan.partition.mesh_size * plan.block.bytes) / _MIB,
-      'planned_mib': memory_planner.process_bytes(plan, allocator) / _MIB,
+      'planned_mib': memory_planner.process_bytes(
+          plan, system_allocator=_SYSTEM_ALLOCATOR.value) / _MIB,
       'measured_mib': report['peak_mib']}
 
 

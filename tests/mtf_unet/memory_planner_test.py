@@ -148,5 +148,5 @@ def test_process_that_computes_again_takes_what_is_planned(monkeypatch):
       [sys.executable, str(_BENCHMARK), '--steps=2', '--base=16', '--size=64',
        '--variant=mesh 1x1x1', *(f'--recompute={n}' for n in levels)], 900)
   assert 'note' not in report, report['note']
-  _assert_close(memory_planner.process_bytes(
-      plan, memory_planner.SYSTEM_ALLOCATOR), report)
+  _assert_close(memory_planner.process_bytes(plan, system_allocator=True),
+                report)
