@@ -48,7 +48,7 @@ class Allocator:
 # Takes memory in regions, each twice the last, and cuts tensors out of them;
 # where activations are computed again, more come and go and leave more holes.
 TENSORFLOW_ALLOCATOR = Allocator(93 * _MIB, 1.43)
-RECOMPUTING_ALLOCATOR = Allocator(144 * _MIB, 1.54)
+RECOMPUTING_ALLOCATOR = Allocator(140 * _MIB, 1.58)
 # Gives every large tensor pages of its own, and those back when it goes.
 SYSTEM_ALLOCATOR = Allocator(120 * _MIB, 1.17)
 
