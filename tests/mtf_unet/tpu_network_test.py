@@ -110,12 +110,8 @@ def _plain(network_config, weights):
   return [t.numpy() for t in [loss, logits, *grads.values()]]
 
 
-@pytest.mark.parametrize('mesh, kind', _cases(
-    [(name, 'batch') for name in simd_bench.MESHES]
-    + [(name, 'instance') for name in simd_bench.MESHES
-       if not name.endswith('on 2 cores')]))
-def test_loss_logits_and_gradients_equal_plain_ones(mesh, kind):
-  config = dataclasses.replace(_NETWORK, normalization=kind)
+def _check(mesh, config):
+  """Compares a step of the program with plain TensorFlow."""
   built = simd_bench.replicate(mesh, _ARRAYS, _program(config))
   weights = lowered.random_weights(built.lowering.graph)
   run = simd_bench.Run(built, _ARRAYS, mesh, weights)
@@ -128,6 +124,19 @@ def test_loss_logits_and_gradients_equal_plain_ones(mesh, kind):
     lowered.assert_close(came[0], expected[0], 'loss')
     for name, value, wanted in zip(weights, came[2:], expected[2:]):
       lowered.assert_close(value, wanted, f'gradient of {name}')
+
+
+@pytest.mark.parametrize('mesh, kind', _cases(
+    [(name, 'batch') for name in simd_bench.MESHES]
+    + [(name, 'instance') for name in simd_bench.MESHES
+       if not name.endswith('on 2 cores')]))
+def test_loss_logits_and_gradients_equal_plain_ones(mesh, kind):
+  _check(mesh, dataclasses.replace(_NETWORK, normalization=kind))
+
+
+def test_activations_computed_again_leave_the_gradients_as_they_are():
+  _check(simd_bench.MESHES['x and y on 4 cores'],
+         dataclasses.replace(_NETWORK, recompute=(0, 1)))
 
 
 def _lamb(rate, config, step):
