@@ -84,7 +84,9 @@ def average(results: Sequence[evaluation.SequenceResult]
 
 def _mean_point(points):
   bits = sum(point.bits / frames for point, frames in points) / len(points)
-  psnr = np.mean([point.psnr for point, _ in points], 0)
+  # Sequences without chroma leave luma alone.
+  components = min(len(point.psnr) for point, _ in points)
+  psnr = np.mean([point.psnr[:components] for point, _ in points], 0)
   return evaluation.Point(round(bits), tuple(map(float, psnr)))
 
 

@@ -196,16 +196,17 @@ def main() -> None:
       tuple(_SWITCHES.value),
       frame_sources.whole_numbers('switch_blocks', _SWITCH_BLOCKS.value))
   program, runs = _find_ffmpeg(), []
+  kmac = filter_sizes.kmac_per_pixel(_FILTER.value, sequences[0].format)
+  folder = pathlib.Path(_OUTPUT.value)
   for codec in codecs:
     print(f'{codec.label}:', file=sys.stderr)
     runs.append(comparison.run(codec.label, evaluation.evaluate(
         sequences, codec, qps, filters, limit=_FRAMES.value,
         switches=switches, vmaf=program,
         on_point=item_progress.ItemProgress('point'))))
-  report = comparison.Report(runs, filter_sizes.kmac_per_pixel(
-      _FILTER.value, sequences[0].format))
-  folder = pathlib.Path(_OUTPUT.value)
-  results_lib.write(folder, report, _run(config))
+    # What was measured stays if a later codec does not take the frames.
+    report = comparison.Report(tuple(runs), kmac)
+    results_lib.write(folder, report, _run(config))
   curves, crops = _draw(report, codecs, sequences, max(qps), filters,
                         folder / 'pictures')
   html_report.write(folder / 'report.html', report, curves=curves, crops=crops)

@@ -72,7 +72,7 @@ def test_all_variants_stand_in_table_and_report(work):
   report = json.loads((work / 'out/report.json').read_text())
   names = ['before', 'pruned', 'compressed', 'magnitude pruned', 'magnitude',
            'scratch']
-  assert list(report) == names
+  assert list(report) == [*names, 'run']
   lines = result.out.splitlines()
   for name in names:
     assert any(line.startswith(name + ' ') for line in lines)

@@ -53,7 +53,7 @@ def test_lists_and_whole_numbers_are_taken():
     ('data', 'qps', (22, 52), r'data.qps: got \(22, 52\), expected 0 to 51 '
      "with codec.name 'x265'"),
     ('data', 'depth', 9, 'data.depth: got 9, expected one of 8, 10, 12'),
-    ('codec', 'name', 'vvc', "codec.name: got 'vvc', expected 'x265' or"),
+    ('codec', 'name', 'vvc', "codec.name: got 'vvc', expected one of x265"),
     ('codec', 'name', 'external', 'codec.encode_command: got .* a program'),
 ])
 def test_mistakes_name_key_and_expectation(group, key, value, message):

@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import numpy as np
@@ -170,3 +171,7 @@ def test_the_average_is_of_bits_and_psnr(measured):
   assert mean.bits == round(sum(point.bits for point in own) / 3)
   np.testing.assert_allclose(
       mean.psnr, np.mean([point.psnr for point in own], 0))
+  gray = dataclasses.replace(found[0], points={'all': {
+      27: evaluation.Point(own[0].bits, own[0].psnr[:1])}})
+  luma = figures.average([gray, found[1]]).points['all'][27].psnr
+  assert luma == ((own[0].psnr[0] + own[1].psnr[0]) / 2,)

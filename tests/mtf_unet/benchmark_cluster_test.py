@@ -2,7 +2,6 @@
 
 import json
 import math
-import pathlib
 import subprocess
 import sys
 
@@ -13,9 +12,9 @@ from mtf_unet.benchmark import block_step
 from mtf_unet.benchmark import problem as problem_lib
 from mtf_unet.benchmark import process_rows
 from mtf_unet.benchmark import process_table
+from tests.mtf_unet import user_environment
 
-_SCRIPT = (pathlib.Path(__file__).parents[2] / 'scripts' / 'mtf_unet'
-           / 'benchmark_cluster.py')
+_SCRIPT = user_environment.ROOT / 'scripts/mtf_unet/benchmark_cluster.py'
 _FIRST, _FOUR = process_rows.Row(1), process_rows.Row(4, 4)
 
 
@@ -68,7 +67,8 @@ def test_a_row_that_failed_says_why():
 
 def _run(*flags):
   return subprocess.run([sys.executable, str(_SCRIPT), *flags],
-                        capture_output=True, text=True, check=False)
+                        capture_output=True, text=True, check=False,
+                        env=user_environment.variables())
 
 
 @pytest.mark.slow
