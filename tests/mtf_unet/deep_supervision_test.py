@@ -74,8 +74,10 @@ def _plain_loss(images, config, weights):
 def test_loss_and_gradients_equal_plain_ones(mesh):
   came = lowered.run_layer(lambda x: _loss(x, _CONFIG), _IMAGES, mesh)
   assert {'head_1/kernel', 'head_2/bias'} <= set(came.dweights)
+  # Sums of three losses through three levels round a little differently.
   lowered.assert_equal(came, lowered.plain(
-      lambda x, **weights: _plain_loss(x, _CONFIG, weights), _IMAGES, came))
+      lambda x, **weights: _plain_loss(x, _CONFIG, weights), _IMAGES, came),
+                       tolerance=5e-4)
 
 
 def test_without_it_the_loss_is_that_of_the_finest_level():

@@ -201,10 +201,12 @@ def assert_close(came: np.ndarray, expected: np.ndarray, what: str,
       f'{what}: off by {error:g}, largest value {largest:g}')
 
 
-def assert_equal(came: Result, expected: Result) -> None:
+def assert_equal(came: Result, expected: Result,
+                 tolerance: float = 1e-4) -> None:
   """Asserts that output and every gradient are equal."""
-  assert_close(came.y, expected.y, 'output')
-  assert_close(came.dx, expected.dx, 'gradient of the input')
+  assert_close(came.y, expected.y, 'output', tolerance)
+  assert_close(came.dx, expected.dx, 'gradient of the input', tolerance)
   assert set(came.dweights) == set(expected.dweights)
   for name, gradient in came.dweights.items():
-    assert_close(gradient, expected.dweights[name], f'gradient of {name}')
+    assert_close(gradient, expected.dweights[name], f'gradient of {name}',
+                 tolerance)
