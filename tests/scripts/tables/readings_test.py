@@ -3,6 +3,7 @@
 import catalogue
 import table_files
 
+from cnn_loopfilter import comparison
 from cnn_loopfilter import evaluation
 from cnn_loopfilter import results as loopfilter_results
 from lamb.full_batch import results as mnist_results
@@ -27,8 +28,9 @@ def test_bd_rates(tmp_path):
   rows = [evaluation.Row('average', '', 'CNN', 'all', (-9.0, -10.0, -11.25)),
           evaluation.Row('average', '', 'all', 'none', (-3.0, None, -7.5)),
           evaluation.Row('one', '', 'CNN', 'none', (1.0, 1.0, 1.0))]
+  report = comparison.Report([comparison.Run('x265', [], rows)])
   metrics_writer.write(tmp_path / 'loopfilter_bd_rate/results.json',
-                       loopfilter_results.to_json([], rows, 'x265'))
+                       loopfilter_results.to_json(report))
   assert _cells('loopfilter_bd_rate', tmp_path) == {
       'CNN against all of the codec\'s filters, Y': '-9.00',
       'CNN against all of the codec\'s filters, U': '-10.00',
