@@ -80,7 +80,8 @@ def test_a_job_stops_by_ctrl_c_or_with_its_worker_and_is_scored(work):
   assert last == (
       f'error: --cluster: worker {name} (task 1) does not listen any more; '
       'start it again, then the same command resumes from the last checkpoint')
-  path = out.splitlines()[-1].removeprefix('Written to ')
+  path = out.splitlines()[-1].removeprefix('Written to ').removesuffix(
+      ' and .csv')
   with open(path, encoding='utf-8') as file:
     assert json.load(file)['mean'] is not None
 
