@@ -64,9 +64,13 @@ def gain_by_work(path: pathlib.Path, report: comparison.Report) -> None:
     if luma is not None:
       axes.annotate(name, (work, luma), xytext=(4, 6),
                     textcoords='offset points')
+  axes.margins(0.12)
   axes.set(xscale='log', xlabel='kMAC for a luma pixel, chroma included',
            ylabel='BD-rate (%)', title=f'{run.codec}, against its own filters'
            if against == evaluation.ANCHOR else f'{run.codec}, against none')
+  axes.set_xticks([work for _, work in kmac], [f'{work:.3g}'
+                                               for _, work in kmac])
+  axes.minorticks_off()
   axes.grid(alpha=0.3)
   axes.legend()
   _save(figure, path)
