@@ -106,7 +106,7 @@ def test_an_ensemble_is_evaluated_apart_with_a_report(trained, train, work):
   folder = work / 'model' / 'eval_ensemble_of_2'
   assert sorted(path.suffix for path in folder.glob('[mr]*')) == [
       '.csv', '.html', '.json']
-  page = next(folder.glob('report-*.html')).read_text()
+  page = next(folder.glob('report-*.html')).read_text(encoding='utf-8')
   assert page.count('<figure>') == 1
   alone = json.loads(next((work / 'model/eval').glob('*.json')).read_text())
   assert f'Report in {folder}/report-' in result.out
