@@ -40,7 +40,7 @@ def test_hashes_of_the_filtered_pictures_do_not_matter(tmp_path):
 
 def test_other_hevc_is_filtered_behind_the_decoder(tmp_path):
   path = clips.write_stream(tmp_path / 'a.mkv', _SMALL, 3, 'libx265',
-                            **{'x265-params': 'qp=30:log-level=none'})
+                            **{'x265-params': 'qp=30:bframes=0:log-level=none'})
   opened = video.open_video(path)
   assert 'hevc, not all-intra HEVC: a filter behind' in opened.kind
   assert len(list(opened.open())) == 3
@@ -67,11 +67,12 @@ def test_qps_differ_from_block_to_block_where_the_encoder_adapts(tmp_path):
   assert video.block_mean(pictures[0].qps, 64).shape == (2, 4)
 
 
+# With B frames the time stamp of a single frame is not always set.
 @pytest.mark.parametrize('full, word', [
     (False, 'XCOLORRANGE=LIMITED'), (True, 'XCOLORRANGE=FULL')])
 def test_range_and_rate_are_kept(tmp_path, full, word):
   path = clips.write_stream(tmp_path / 'a.mkv', _SMALL, 1, 'libx265', full=full,
-                            **{'x265-params': 'qp=30:log-level=none'})
+                            **{'x265-params': 'qp=30:bframes=0:log-level=none'})
   assert video.open_video(path).words == (
       'F30000:1001', 'Ip', 'A1:1', 'C420', word)
 
