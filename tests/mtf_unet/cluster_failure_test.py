@@ -17,7 +17,9 @@ from mtf_unet import training
 from tests.mtf_unet import jobs
 from tests.mtf_unet import workers
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(
+    'CI' in os.environ, reason='ends processes in mid-step, which depends on '
+    'timing; run it by hand')]
 
 _STEPS = 12
 _CONFIG = jobs.config(mesh={'spatial_split': (2, 1, 1)},

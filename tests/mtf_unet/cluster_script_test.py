@@ -1,6 +1,7 @@
 """train.py on workers, as a user runs it."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -60,6 +61,9 @@ def _stopped(process):
   return out, err.splitlines()[-1]
 
 
+@pytest.mark.skipif(
+    'CI' in os.environ, reason='ends processes in mid-step, which depends on '
+    'timing; run it by hand')
 def test_a_job_stops_by_ctrl_c_or_with_its_worker_and_is_scored(work):
   with workers.running(2) as (cluster, processes):
     process = _start(work, f'--cluster={cluster}')
