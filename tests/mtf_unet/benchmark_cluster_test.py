@@ -86,8 +86,8 @@ def test_wrong_flags_are_told_in_one_line(flags, words):
 
 @pytest.mark.slow
 @pytest.mark.skipif(
-    'CI' in os.environ, reason='ends processes in mid-step, which depends on '
-    'timing; run it by hand')
+    'CI' in os.environ, reason='starts processes that wait for each other, '
+    'which depends on timing; run it by hand')
 def test_two_workers_compute_the_loss_of_one_process():
   problem = problem_lib.Problem(base_filters=2, size=16, steps=1)
   done = _run('--row=2 processes, 2x1x1', '--workers=2', '--base=2',
