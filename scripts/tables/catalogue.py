@@ -6,6 +6,7 @@ import loopfilter_tables
 import recipe_tables
 import scaling_table
 import table_types
+import unet_resolution_tables
 import unet_tables
 
 # What the flags of reproduce_tables.py name.
@@ -32,6 +33,7 @@ def tables() -> dict[str, table_types.Table]:
       image_tables.resnet50(), image_tables.davidnet(),
       image_tables.mnist_1024(), image_tables.mnist_50000(),
       image_tables.mnist_full_batch(), unet_tables.resolution(),
-      unet_tables.overhead(), unet_tables.dice(), loopfilter_tables.bd_rate(),
-      loopfilter_tables.compression())
+      unet_tables.overhead(), unet_tables.dice(),
+      unet_resolution_tables.dice_by_resolution(),
+      loopfilter_tables.bd_rate(), loopfilter_tables.compression())
   return {table.name: table for table in found}

@@ -6,6 +6,7 @@ import io
 import math
 import pathlib
 
+import line_plot
 import loss_curves
 import metrics_files
 import pictures
@@ -140,7 +141,7 @@ def _spread(values):
 
 def write(table: table_types.Table, runs: pathlib.Path,
           results: pathlib.Path) -> pathlib.Path:
-  """Writes results/NAME.md, .csv and .png, and NAME_loss.png of its curves.
+  """Writes results/NAME.md, .csv and .png, NAME_loss.png and NAME_plot.png.
 
   Args:
     table: what to write.
@@ -157,6 +158,9 @@ def write(table: table_types.Table, runs: pathlib.Path,
   curves = loss_curves.read(table, runs)
   if curves:
     files['_loss.png'] = loss_curves.draw(curves)
+  plot = line_plot.draw(table, runs)
+  if plot:
+    files['_plot.png'] = plot
   for suffix, content in files.items():
     with atomic_file.replacing(results / (table.name + suffix)) as stream:
       stream.write(content)

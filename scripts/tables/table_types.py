@@ -112,6 +112,18 @@ class SmallJob:
 
 
 @dataclasses.dataclass(frozen=True)
+class LinePlot:
+  """Numbers of ours over a setting.
+
+  Attributes:
+    setting: the horizontal axis, with unit.
+    series: title and (setting, reading) of each point, for each line.
+  """
+  setting: str
+  series: tuple[tuple[str, tuple[tuple[float, Reading], ...]], ...]
+
+
+@dataclasses.dataclass(frozen=True)
 class Table:
   """A table or headline of a paper.
 
@@ -125,6 +137,7 @@ class Table:
     notes: said below the table.
     curves: (title, metrics file) of runs whose loss is drawn, see
       `loss_curves`.
+    plot: drawn beside the bars, where there is one.
   """
   name: str
   title: str
@@ -134,6 +147,7 @@ class Table:
   small_jobs: tuple[SmallJob, ...] = ()
   notes: tuple[str, ...] = ()
   curves: tuple[tuple[str, str], ...] = ()
+  plot: LinePlot | None = None
 
   @property
   def inputs(self) -> list[str]:

@@ -6,7 +6,8 @@ _WANTED = {
     'bert_f1', 'bert_adamw_grid', 'bert_lars', 'bert_64k_loss',
     'bert_batch_scaling', 'recipes', 'resnet50', 'davidnet_cifar10',
     'mnist_batch_1024', 'mnist_batch_50000', 'mnist_full_batch',
-    'unet_resolution', 'unet_overhead', 'unet_dice', 'loopfilter_bd_rate',
+    'unet_resolution', 'unet_overhead', 'unet_dice',
+    'unet_dice_by_resolution', 'loopfilter_bd_rate',
     'loopfilter_compression'}
 
 

@@ -1,7 +1,11 @@
 """The tables find their numbers in what the packages' own writers leave."""
 
+import importlib.util
+import pathlib
+
 import catalogue
 import table_files
+import unet_resolution_tables
 
 from cnn_loopfilter import comparison
 from cnn_loopfilter import evaluation
@@ -16,6 +20,7 @@ from mtf_unet import step_cost
 from tests.scripts.tables import metrics_writer
 
 _TABLES = catalogue.tables()
+_CONFIGS = pathlib.Path(__file__).parents[3] / 'configs/mtf_unet'
 
 
 def _cells(name, runs):
@@ -70,3 +75,22 @@ def test_dice(tmp_path):
   assert _cells('unet_dice', tmp_path) == {
       'hippocampus MR, 40 validation cases, mean Dice': '0.5000',
       'hippocampus MR, 40 validation cases, Dice of label 1': '0.2500'}
+
+
+def test_dice_by_resolution(tmp_path):
+  metrics_writer.write(
+      tmp_path / 'unet_dice_by_resolution/1.5mm_whole/eval/metrics-1500.json',
+      {'mean': 0.5, 'classes': []})
+  assert _cells('unet_dice_by_resolution', tmp_path) == {
+      '1.5 mm, whole volumes, mean Dice': '0.5000'}
+
+
+def test_resolutions_are_the_configs():
+  spec = importlib.util.spec_from_file_location(
+      'hippocampus_resolution', _CONFIGS / 'hippocampus_resolution.py')
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  assert module.VARIANTS == tuple(
+      f'{spacing:g}mm_{kind}'
+      for spacing, kind in unet_resolution_tables.variants())
+  assert module.get_config().training.steps == unet_resolution_tables.STEPS

@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 
 import table_files
 import table_types
@@ -13,7 +14,6 @@ _TABLE = table_types.Table(
                      table_types.Reading('b.json', ('score',)), 'small b'),
      table_types.Row('c')),
     notes=('Letters only.',), curves=(('a', 'a.json'),))
-
 
 
 def test_cell_of_ours_is_the_files_and_empty_without_it(tmp_path):
@@ -65,6 +65,17 @@ def test_pictures_are_drawn_with_and_without_numbers(tmp_path):
   metrics_writer.write(tmp_path / 'a.json', {'score': 0.5, 'curve': curve})
   table_files.write(_TABLE, tmp_path, tmp_path)
   assert (tmp_path / 'letters_loss.png').read_bytes().startswith(magic)
+
+
+def test_line_plot_is_drawn_once_a_point_was_measured(tmp_path):
+  reading = table_types.Reading('a.json', ('score',))
+  table = dataclasses.replace(_TABLE, plot=table_types.LinePlot(
+      'size', (('a', ((1.0, reading),)), ('none', ()))))
+  table_files.write(table, tmp_path, tmp_path)
+  assert not (tmp_path / 'letters_plot.png').exists()
+  metrics_writer.write(tmp_path / 'a.json', {'score': 0.5})
+  table_files.write(table, tmp_path, tmp_path)
+  assert (tmp_path / 'letters_plot.png').read_bytes().startswith(b'\x89PNG')
 
 
 def test_figures_are_numbers_where_they_can_be_drawn():
