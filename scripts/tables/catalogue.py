@@ -2,6 +2,7 @@
 
 import bert_tables
 import image_tables
+import loopfilter_gain_tables
 import loopfilter_tables
 import recipe_tables
 import scaling_table
@@ -19,6 +20,7 @@ INPUTS = {
     'tfds': 'Folder of tensorflow-datasets, with cifar10 or to load it into.',
     'hippocampus': 'Folder of the Decathlon\'s Task04 (hippocampus MR).',
     'pictures': 'Pictures to measure loop filters on.',
+    'clips': 'Folder of video clips to measure loop filters on.',
     'training_pictures': 'Pictures to train loop filters on, others than '
                          '--pictures.',
 }
@@ -35,5 +37,7 @@ def tables() -> dict[str, table_types.Table]:
       image_tables.mnist_full_batch(), unet_tables.resolution(),
       unet_tables.overhead(), unet_tables.dice(),
       unet_resolution_tables.dice_by_resolution(),
-      loopfilter_tables.bd_rate(), loopfilter_tables.compression())
+      loopfilter_tables.bd_rate(), loopfilter_tables.compression(),
+      loopfilter_gain_tables.by_work(), loopfilter_gain_tables.by_codec(),
+      loopfilter_gain_tables.on_video())
   return {table.name: table for table in found}

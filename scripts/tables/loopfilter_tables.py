@@ -4,7 +4,7 @@ import table_types
 
 _FILTERS = 'scripts/cnn_loopfilter'
 _PAPER_CONFIG = '--config=configs/cnn_loopfilter/paper.py'
-_COMPONENTS = ('Y', 'U', 'V')
+COMPONENTS = ('Y', 'U', 'V')
 _SAVED = ('-3.14', '-5.21', '-6.28')
 _JEM = 'arXiv:1805.06121, JEM 7.0, all intra, JVET sequences'
 _SHIPPED = 'cnn_loopfilter/pretrained/filter_64'
@@ -12,7 +12,7 @@ _OTHERS = ('Ours is the shipped integer filter: another codec and other '
            'pictures than the paper\'s.')
 _UNVERIFIED = ('The QPs 22, 27, 32, 37 and patches of 35x35 of the paper\'s '
                'training, which paper.py has: (unverified).')
-_PICTURES = 'x265 by PyAV, all intra, QP 22 27 32 37, the given pictures'
+PICTURES = 'x265 by PyAV, all intra, QP 22 27 32 37, the given pictures'
 
 
 def _paper_jobs() -> tuple[table_types.PaperJob, ...]:
@@ -32,23 +32,40 @@ def _paper_jobs() -> tuple[table_types.PaperJob, ...]:
       '(docs/loopfilter.md tells how they are prepared and exported)'),)
 
 
+def reading(file: str, component: str, state: str, against: str = 'all',
+            within: tuple[table_types.Step, ...] = ()
+            ) -> table_types.Reading:
+  """Returns where evaluate.py leaves an average BD-rate.
+
+  Args:
+    file: metrics file.
+    component: one of `COMPONENTS`.
+    state: name of a filter, or of what the codec's own do.
+    against: what it is compared with.
+    within: way to the codec's part of the file; () for the main codec.
+  """
+  average = {'name': 'average', 'state': state, 'against': against,
+             'measure': 'psnr'}
+  return table_types.Reading(
+      file, (*within, 'bd_rates', average, 'percent',
+             COMPONENTS.index(component)), '+.2f')
+
+
 def bd_rate() -> table_types.Table:
   """BD-rate against the codec with all of its filters."""
   file = 'loopfilter_bd_rate/results.json'
 
   def row(name, component, state, against, paper):
     return table_types.Row(
-        f'{name}, {component}', paper, table_types.Reading(
-            file, ('bd_rates', {'name': 'average', 'state': state,
-                                'against': against}, 'percent',
-                   _COMPONENTS.index(component)), '+.2f'), _PICTURES)
+        f'{name}, {component}', paper,
+        reading(file, component, state, against), PICTURES)
   rows = [row('CNN against all of the codec\'s filters', component, 'CNN',
               'all', table_types.Published(text, _JEM))
-          for component, text in zip(_COMPONENTS, _SAVED)]
+          for component, text in zip(COMPONENTS, _SAVED)]
   rows += [row('CNN against no filter', component, 'CNN', 'none',
-               table_types.Published()) for component in _COMPONENTS]
+               table_types.Published()) for component in COMPONENTS]
   rows += [row('the codec\'s filters against no filter', component, 'all',
-               'none', table_types.Published()) for component in _COMPONENTS]
+               'none', table_types.Published()) for component in COMPONENTS]
   return table_types.Table(
       'loopfilter_bd_rate', 'Loop filter: BD-rate of one CNN for all QPs',
       'BD-rate in percent, below 0 saves bits', tuple(rows), _paper_jobs(),
@@ -75,7 +92,7 @@ def compression() -> table_types.Table:
     rows += [table_types.Row(
         f'{title}: BD-rate {component}', ours=table_types.Reading(
             file, (name, 'bd_rate_percent', index), '+.2f'),
-        setting=_PICTURES) for index, component in enumerate(_COMPONENTS)]
+        setting=PICTURES) for index, component in enumerate(COMPONENTS)]
   prepare = f'{_FILTERS}/prepare_frames.py'
   config = '--config=configs/cnn_loopfilter/filter_64.py'
   jobs = [table_types.SmallJob(

@@ -8,7 +8,8 @@ _WANTED = {
     'mnist_batch_1024', 'mnist_batch_50000', 'mnist_full_batch',
     'unet_resolution', 'unet_overhead', 'unet_dice',
     'unet_dice_by_resolution', 'loopfilter_bd_rate',
-    'loopfilter_compression'}
+    'loopfilter_compression', 'loopfilter_gain', 'loopfilter_codecs',
+    'loopfilter_video'}
 
 
 def _rows(name):

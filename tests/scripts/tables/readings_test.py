@@ -44,6 +44,19 @@ def test_bd_rates(tmp_path):
       'the codec\'s filters against no filter, V': '-7.50'}
 
 
+def test_bd_rates_of_other_codecs(tmp_path):
+  runs = [comparison.Run(codec, [], [evaluation.Row(
+      'average', '', 'CNN', 'all', (value, value, value))])
+          for codec, value in (('x265 medium', -1.0), ('x264 medium', -2.0),
+                               ('SVT-AV1 preset 4', -3.0))]
+  metrics_writer.write(
+      tmp_path / 'loopfilter_codecs/results.json',
+      loopfilter_results.to_json(comparison.Report(runs)))
+  cells = _cells('loopfilter_codecs', tmp_path)
+  assert [cells[f'{codec}, CNN, V'] for codec in ('x265', 'x264', 'SVT-AV1')
+          ] == ['-1.00', '-2.00', '-3.00']
+
+
 def test_mnist(tmp_path):
   folder = tmp_path / 'mnist_full_batch/lars'
   folder.mkdir(parents=True)
@@ -90,7 +103,7 @@ def test_resolutions_are_the_configs():
       'hippocampus_resolution', _CONFIGS / 'hippocampus_resolution.py')
   module = importlib.util.module_from_spec(spec)
   spec.loader.exec_module(module)
-  assert module.VARIANTS == tuple(
-      f'{spacing:g}mm_{kind}'
-      for spacing, kind in unet_resolution_tables.variants())
+  names = tuple(f'{spacing:g}mm_{kind}'
+                for spacing, kind in unet_resolution_tables.variants())
+  assert names == module.VARIANTS
   assert module.get_config().training.steps == unet_resolution_tables.STEPS
