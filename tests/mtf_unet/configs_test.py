@@ -19,7 +19,7 @@ def _module(path):
 
 @pytest.mark.parametrize('name, variant', [
     *((path.stem, None) for path in sorted(_FOLDER.glob('*.py'))),
-    ('hippocampus', 'folds'),
+    ('hippocampus', 'ensemble'), ('hippocampus', 'folds'),
     *(('hippocampus_resolution', variant) for variant in _module(
         _FOLDER / 'hippocampus_resolution.py').VARIANTS)])
 def test_every_experiment_is_valid_and_can_be_split(name, variant):
