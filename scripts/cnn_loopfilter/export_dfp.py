@@ -41,6 +41,7 @@ from cnn_loopfilter import float_filter
 from cnn_loopfilter import length_search
 from cnn_loopfilter import quantizer
 from cnn_loopfilter import records
+from cnn_loopfilter import rounding
 
 _CONFIG = command_line.define_config(config_lib.Config)
 _INPUT = flags.DEFINE_string('input', None, 'Float filter (.npz).')
@@ -66,9 +67,8 @@ _SEED = 20000  # Other patches than the training begins with.
 flags.mark_flags_as_required(['input', 'records', 'output'])
 
 
-def _choose(source, config, calibration):
+def _choose(source, judge, config, calibration):
   """Chooses the lengths; says what they cost."""
-  judge = length_search.Judge(source, config, calibration)
   lengths = length_search.best_start(judge, source, config, calibration)
   print(f'The float filter gains {judge.gain_db():.4f} dB on '
         f'{len(calibration.qp)} patches; the first lengths lose '
@@ -81,22 +81,36 @@ def _choose(source, config, calibration):
   return lengths
 
 
-def _fine_tune(source, config, lengths, calibration):
-  """Trains through the quantizer; says what it changed."""
+def _tell_loss(when, judge, changed, lengths, config, calibration):
+  """Says what a changed filter loses, rounded, of the first one's gain."""
+  own = length_search.Judge(changed, config, calibration)
+  loss = judge.gain_db() - own.gain_db() + own.loss_db(lengths)
+  print(f'{when} they lose {loss:.4f} dB', flush=True)
+
+
+def _fine_tune(source, config, lengths):
   patches = functools.partial(
       _batches, config.training.batch_size, config.training.seed + _SEED)
-  tuned = fine_tuning.fine_tune(
+  return fine_tuning.fine_tune(
       source, config.quantization, lengths, patches,
       fine_tuning.FineTuning(_STEPS.value, _RATE.value,
                              config.optimizer.clip_norm or 1e9),
       _OUTPUT.value.rstrip('/') + '.fine_tuning',
       on_step=item_progress.ItemProgress('step'))
-  judge = length_search.Judge(source, config.quantization, calibration)
-  after = length_search.Judge(tuned, config.quantization, calibration)
-  # Both against the float filter that all began with.
-  loss = judge.gain_db() - after.gain_db() + after.loss_db(lengths)
-  print(f'After fine-tuning they lose {loss:.4f} dB', flush=True)
-  return tuned
+
+
+def _to_integers(source, config, calibration):
+  """Chooses lengths, rounds, trains on; says what each step costs."""
+  bits = config.quantization
+  judge = length_search.Judge(source, bits, calibration)
+  lengths = _choose(source, judge, bits, calibration)
+  source = rounding.rounded(source, bits, lengths)
+  _tell_loss('With the sums of the kernels kept', judge, source, lengths, bits,
+             calibration)
+  if _STEPS.value:
+    source = _fine_tune(source, config, lengths)
+    _tell_loss('After fine-tuning', judge, source, lengths, bits, calibration)
+  return quantizer.to_integers(source, bits, lengths)
 
 
 def _batches(batch_size, seed, start_step):
@@ -124,14 +138,11 @@ def main() -> None:
     depth = _DEPTH.value
     source = dataclasses.replace(source, depth=depth)
   if _EQUALIZE.value:
-    source = equalization.equalized(source)
+    source = equalization.within_finer_lengths(equalization.equalized(source))
   batches = _batches(config.training.batch_size, _SEED, 0)
   calibration = calibration_lib.from_batches(
       batches.as_numpy_iterator(), _PATCHES.value, depth)
-  lengths = _choose(source, config.quantization, calibration)
-  if _STEPS.value:
-    source = _fine_tune(source, config, lengths, calibration)
-  filter_ = quantizer.to_integers(source, config.quantization, lengths)
+  filter_ = _to_integers(source, config, calibration)
   export.save(filter_, _OUTPUT.value)
   print(export.format_table(filter_))
   print(f'{filter_.macs_per_sample} MACs a sample. Written to '

@@ -120,6 +120,23 @@ def test_equalized_filter_is_the_same_function():
         np.abs(following.kernel).max(axis=(0, 1, 3)), rtol=0.2)
 
 
+@pytest.mark.parametrize('largest, wanted', [
+    (1.0, 127 / 128), (1.2, 127 / 128), (1.3, 1.3), (0.98, 0.98)])
+def test_a_finer_length_is_reached_where_little_is_missing(largest, wanted):
+  source = float_network(widths=(3, 1)).folded()
+  kernel = np.full_like(source.layers[0].kernel, 0.25)
+  kernel[1, 1, 0, 2] = largest
+  source = dataclasses.replace(source, layers=(
+      dataclasses.replace(source.layers[0], kernel=kernel), source.layers[1]))
+  found = equalization.within_finer_lengths(source)
+  tops = np.abs(found.layers[0].kernel).max(axis=(0, 1, 2))
+  np.testing.assert_allclose(tops, [0.25, 0.25, wanted], rtol=1e-6)
+  cal = calibration()
+  a, b = (network.apply(one)(cal.reconstruction, cal.qp).numpy()
+          for one in (source, found))
+  assert (a != b).mean() < 0.01
+
+
 def test_channel_without_weights_stays():
   source = float_network().folded()
   kernel = source.layers[0].kernel.copy()
