@@ -107,6 +107,16 @@ def test_device_holds_variables_once_for_all_its_blocks():
   assert two.device - one.device == one.block.bytes
 
 
+def test_a_worker_holds_the_variables_and_its_own_blocks():
+  plan = _plan((64, 32, 16), {'spatial_split': (2, 2, 1)})
+  tensors = memory_planner.process_tensors
+  assert tensors(plan, 4) == plan.variables + plan.block.bytes
+  assert tensors(plan, 2) == plan.variables + 2 * plan.block.bytes
+  worker = memory_planner.WORKER_ALLOCATOR
+  assert memory_planner.process_bytes(plan, 4) == round(
+      worker.process_bytes + worker.factor * tensors(plan, 4))
+
+
 def test_more_blocks_take_less_memory_each():
   devices = [_plan((64, 64, 64), {'spatial_split': split}).device
              for split in ((1, 1, 1), (2, 1, 1), (2, 2, 1), (2, 2, 2))]
