@@ -49,8 +49,8 @@ class Allocator:
 # where activations are computed again, more come and go and leave more holes.
 TENSORFLOW_ALLOCATOR = Allocator(93 * _MIB, 1.43)
 RECOMPUTING_ALLOCATOR = Allocator(140 * _MIB, 1.58)
-# A worker of a cluster, which holds a part of the graph.
-WORKER_ALLOCATOR = Allocator(93 * _MIB, 1.43)
+# A worker of a cluster: the same allocator; the whole graph is the client's.
+WORKER_ALLOCATOR = Allocator(50 * _MIB, 1.43)
 # Gives every large tensor pages of its own, and those back when it goes.
 SYSTEM_ALLOCATOR = Allocator(120 * _MIB, 1.17)
 # What has TensorFlow use it. The second variable keeps the C library from

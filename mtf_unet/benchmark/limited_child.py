@@ -22,7 +22,7 @@ import time
 from mtf_unet.benchmark import measurement
 from mtf_unet.benchmark import rounds
 
-_SECONDS_BETWEEN_LOOKS = 0.02
+_SECONDS_BETWEEN_LOOKS = 0.05
 _MOST_EXPENDABLE = '1000'
 
 
