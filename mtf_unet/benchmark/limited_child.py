@@ -13,9 +13,11 @@ Processes that the child starts are not counted. Linux only.
 from collections.abc import Mapping
 from collections.abc import Sequence
 import contextlib
+import ctypes
 import dataclasses
 import os
 import pathlib
+import signal
 import subprocess
 import time
 
@@ -24,6 +26,9 @@ from mtf_unet.benchmark import rounds
 
 _SECONDS_BETWEEN_LOOKS = 0.05
 _MOST_EXPENDABLE = '1000'
+# Of prctl.
+_PR_SET_PDEATHSIG = 1
+_LIBRARY = ctypes.CDLL(None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +66,7 @@ def run(arguments: Sequence[str], *, limit_mib: float, timeout_s: float,
   start = time.perf_counter()
   with subprocess.Popen(
       arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-      env=os.environ | environment) as child:
+      env=os.environ | environment, preexec_fn=_end_with_parent) as child:
     try:
       # It may have ended by now.
       with contextlib.suppress(OSError):
@@ -74,6 +79,11 @@ def run(arguments: Sequence[str], *, limit_mib: float, timeout_s: float,
     report = {'note': over(limit_mib) if peak > limit_mib else
               f'failed: not done after {timeout_s:.0f} s'}
   return Outcome(report, peak, time.perf_counter() - start)
+
+
+def _end_with_parent():
+  """Has the system kill the child once nobody is left to watch it."""
+  _LIBRARY.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _watch(child, limit_mib, deadline):

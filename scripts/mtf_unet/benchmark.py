@@ -30,6 +30,7 @@ import dataclasses
 import datetime
 import importlib
 import json
+import math
 import pathlib
 import platform
 import sys
@@ -167,7 +168,7 @@ def _largest_settings() -> dict[str, float]:
   limit_gb = _LIMIT_GB.value
   if limit_gb is None:
     limit_gb = round(psutil.virtual_memory().total / 1e9 - _MARGIN_GB, 1)
-  if not limit_gb > 0:
+  if not 0 < limit_gb < math.inf:
     raise errors.InputError(
         f'--limit_gb: got {limit_gb:g}, expected a positive number')
   return {'base': _BASE.value, 'grid': _GRID.value, 'limit_gb': limit_gb,

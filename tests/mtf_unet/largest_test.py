@@ -199,7 +199,8 @@ def _run(*flags):
     (['--output=o', '--grid=20'], '--grid: got 20, expected a multiple of 8'),
     (['--output=o', '--limit_gb=-1'], '--limit_gb: got -1, expected a pos'),
     (['--output=o', '--limit_gb=nan'], '--limit_gb: got nan, expected a pos'),
-], ids=['output', 'grid', 'limit', 'limit not a number'])
+    (['--output=o', '--limit_gb=inf'], '--limit_gb: got inf, expected a pos'),
+], ids=['output', 'grid', 'negative limit', 'no number', 'no limit'])
 def test_mistakes_are_told_in_one_line(flags, words):
   done = _run(*flags)
   assert done.returncode == 1

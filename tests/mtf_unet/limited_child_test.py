@@ -1,9 +1,12 @@
 """A process that goes too far is ended; one that does not is left alone."""
 
+import os
+import subprocess
 import sys
 
 from mtf_unet.benchmark import limited_child
 from mtf_unet.benchmark import measurement
+from tests.mtf_unet import user_environment
 
 # Never reached: what ends a child here is not the clock.
 _LONG_S = 600.0
@@ -63,6 +66,22 @@ def test_system_is_told_to_end_the_child_first():
                  '"/proc/self/oom_score_adj").read()\n  if text != "0\\n": '
                  'break\n  time.sleep(0.01)\nprint(int(text))')
   assert outcome.report == 1000
+
+
+def test_child_ends_with_the_process_that_watches_it(tmp_path):
+  # The child opens the pipe's other end and holds it until it ends.
+  pipe = tmp_path / 'pipe'
+  os.mkfifo(pipe)
+  program = f'import time; held = open("{pipe}", "w"); time.sleep(600)'
+  parent = subprocess.Popen([sys.executable, '-c', (
+      'import sys\nfrom mtf_unet.benchmark import limited_child\n'
+      f'limited_child.run([sys.executable, "-c", {program!r}], '
+      'limit_mib=2048.0, timeout_s=3600.0, environment={})')],
+                            env=user_environment.variables())
+  with open(pipe) as stream:
+    parent.kill()
+    parent.wait()
+    assert stream.read() == ''
 
 
 def test_this_process_is_not_counted():
