@@ -25,6 +25,8 @@ HEAD = 'head'
 class Layer:
   """One layer; layers follow each other, each fed by the one before.
 
+  Only a branch feeds none: the next layer has the same input.
+
   Attributes:
     kind: one of the words above.
     name: unique; for those with variables, their scope.
@@ -49,6 +51,11 @@ class Layer:
   def stride(self) -> int:
     """Of the convolution whose transpose `up` is; 1 for the others."""
     return 2 if self.kind == UP else 1
+
+  @property
+  def is_branch(self) -> bool:
+    """Whether it is a coarse head, whose input feeds the next layer as well."""
+    return self.kind == HEAD and self.level > 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +106,7 @@ def coarse_heads(network: config_lib.NetworkConfig, num_classes: int
   """Lists the heads of deep supervision, that of level 1 first.
 
   Each is fed by the decoder's last convolution of its level. They are no part
-  of `layers`, whose result they leave as it is.
+  of `layers`, whose result they leave as it is; see `training_layers`.
 
   Args:
     network: the architecture.
@@ -108,6 +115,25 @@ def coarse_heads(network: config_lib.NetworkConfig, num_classes: int
   return [Layer(HEAD, f'head_{level}', level, network.base_filters << level,
                 num_classes)
           for level in range(1, network.deep_supervision + 1)]
+
+
+def training_layers(network: config_lib.NetworkConfig, image_channels: int,
+                    num_classes: int) -> list[Layer]:
+  """Lists what is built to train: `layers`, and among them the coarse heads.
+
+  Args:
+    network: the architecture.
+    image_channels: of the input.
+    num_classes: of the logits.
+  """
+  heads = {head.level: head for head in coarse_heads(network, num_classes)}
+  result = []
+  for layer in layers(network, image_channels, num_classes):
+    # What goes up is a level's result.
+    if layer.kind == UP and layer.level + 1 in heads:
+      result.append(heads[layer.level + 1])
+    result.append(layer)
+  return result
 
 
 def variables(layer: Layer, network: config_lib.NetworkConfig

@@ -49,8 +49,15 @@ class Allocator:
 # where activations are computed again, more come and go and leave more holes.
 TENSORFLOW_ALLOCATOR = Allocator(93 * _MIB, 1.43)
 RECOMPUTING_ALLOCATOR = Allocator(140 * _MIB, 1.58)
+# A worker of a cluster: the same allocator; the whole graph is the client's.
+WORKER_ALLOCATOR = Allocator(50 * _MIB, 1.43)
 # Gives every large tensor pages of its own, and those back when it goes.
 SYSTEM_ALLOCATOR = Allocator(120 * _MIB, 1.17)
+# What has TensorFlow use it. The second variable keeps the C library from
+# holding on to freed tensors.
+SYSTEM_ALLOCATOR_ENVIRONMENT = {
+    'TF_ONEDNN_USE_SYSTEM_ALLOCATOR': '1',
+    'MALLOC_MMAP_THRESHOLD_': str(_MIB)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,9 +141,10 @@ def optimizer_bytes(name: str, shape: tuple[int, ...]) -> int:
 
 
 def layers_of(config: config_lib.Config) -> list[architecture.Layer]:
-  """Lists the layers of an experiment's network."""
+  """Lists the layers of an experiment's network in training."""
   channels = config.data.channels * (2 * config.data.neighbor_slices + 1)
-  return architecture.layers(config.network, channels, config.data.num_classes)
+  return architecture.training_layers(config.network, channels,
+                                      config.data.num_classes)
 
 
 def check(config: config_lib.Config, partition: layout.Partition) -> None:
@@ -217,24 +225,40 @@ def _layer_plan(layer, config, block, kept, halo):
       parameters * _FLOAT32_BYTES, kept, halo)
 
 
-def process_bytes(planned: Plan, *, system_allocator: bool = False) -> int:
-  """Estimates the memory of one CPU process that holds the whole mesh.
+def process_tensors(planned: Plan, processes: int = 1) -> int:
+  """Returns the bytes of tensors in one of equal processes at its peak.
 
-  Its peak resident set above that of an idle process with the libraries
-  loaded. The blocks share one copy of the variables.
+  Its blocks share one copy of the variables.
 
   Args:
     planned: the plan.
+    processes: that hold the mesh.
+  """
+  blocks = planned.partition.mesh_size // processes
+  return planned.variables + blocks * planned.block.bytes
+
+
+def process_bytes(planned: Plan, processes: int = 1, *,
+                  system_allocator: bool = False) -> int:
+  """Estimates the memory of a CPU process that holds the mesh, or its share.
+
+  Its peak resident set above that of an idle process with the libraries
+  loaded.
+
+  Args:
+    planned: the plan.
+    processes: that hold the mesh; several are workers of a cluster
+      (docs/cluster.md), whose client is not counted.
     system_allocator: whether the process runs with the environment that
       makes TensorFlow use the system's allocator (docs/memory.md).
   """
   allocator = (SYSTEM_ALLOCATOR if system_allocator
                else RECOMPUTING_ALLOCATOR if planned.recomputes
+               else WORKER_ALLOCATOR if processes > 1
                else TENSORFLOW_ALLOCATOR)
-  blocks = planned.partition.mesh_size
-  tensors = planned.variables + blocks * planned.block.bytes
-  return round(allocator.process_bytes + (blocks - 1) * _FURTHER_BLOCK_BYTES
-               + allocator.factor * tensors)
+  further = planned.partition.mesh_size // processes - 1
+  return round(allocator.process_bytes + further * _FURTHER_BLOCK_BYTES
+               + allocator.factor * process_tensors(planned, processes))
 
 
 def parse_device(text: str) -> float:

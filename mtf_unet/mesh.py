@@ -24,9 +24,14 @@ def local_devices(count: int) -> list[str]:
 
 
 def session_config(partition: layout.Partition) -> tf.compat.v1.ConfigProto:
-  """Returns a session config with enough virtual CPU devices."""
+  """Returns a session config with enough virtual CPU devices.
+
+  Sessions of one server share variables of the same name unless isolated; a
+  training and the prediction that scores it have many such.
+  """
   return tf.compat.v1.ConfigProto(
-      device_count={'CPU': partition.num_devices}, allow_soft_placement=True)
+      device_count={'CPU': partition.num_devices}, allow_soft_placement=True,
+      isolate_session_state=True)
 
 
 def block_devices(partition: layout.Partition,

@@ -53,7 +53,7 @@ class Cost:
 
   Attributes:
     layers: by layer in the order of the data, for one block.
-    loss_sums: bytes received in the sums of the loss, for one block.
+    loss_sums: bytes received in the sums of all losses, for one block.
     blocks_per_device: blocks that a device holds.
     mesh_size: blocks in all.
   """
@@ -145,7 +145,8 @@ def cost(config: config_lib.Config, partition: layout.Partition) -> Cost:
   costs = [_layer_cost(layer, config, block, blocks,
                        partition.blocks(layout.BATCH), first=number == 0)
            for number, layer in enumerate(layers)]
-  loss_bytes = block.batch * (3 * classes + 1) * _FLOAT32_BYTES
+  losses = 1 + config.network.deep_supervision
+  loss_bytes = losses * block.batch * (3 * classes + 1) * _FLOAT32_BYTES
   return Cost(tuple(costs), _ring_bytes(loss_bytes, space),
               partition.mesh_size // partition.num_devices,
               partition.mesh_size)

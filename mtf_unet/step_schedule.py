@@ -111,6 +111,8 @@ class _Builder:
     # By layer: what it was fed, and what its filter reads of that.
     self._fed, self._inputs = {}, {}
     self._skips, self._made_by = {}, {}
+    # Tensors that a coarse head has sent a gradient to.
+    self._supervised = set()
 
   def _add(self, name, layer, reads, writes, scratch=0, backward=False):
     self.operations.append(Operation(
@@ -142,7 +144,12 @@ class _Builder:
      architecture.POOL: self._pool, architecture.UP: self._up,
      architecture.JOIN: self._join,
      architecture.HEAD: self._head}[layer.kind](layer, x)
-    return LOGITS if layer.kind == architecture.HEAD else layer.name
+    if layer.kind == architecture.HEAD:
+      return self._logits(layer)
+    return layer.name
+
+  def _logits(self, head):
+    return f'{head.name}/{LOGITS}' if head.is_branch else LOGITS
 
   def _convolution(self, layer, x):
     margins = geometry(layer, self._network.dimensions).input_margins
@@ -215,19 +222,25 @@ class _Builder:
               {layer.name: self._bytes(layer.level, layer.outputs)})
 
   def _head(self, layer, x):
-    numbers = self._block.numbers(0, layer.outputs)
-    self._add('convolution', layer, [x], {LOGITS: numbers * _FLOAT32_BYTES},
+    numbers = self._block.numbers(layer.level, layer.outputs)
+    self._add('convolution', layer, [x],
+              {self._logits(layer): numbers * _FLOAT32_BYTES},
               scratch=numbers * self._block.activation_bytes)
 
   def loss(self, layer):
-    """Adds the loss and its gradient to the logits."""
-    size = self._block.numbers(0, layer.outputs) * _FLOAT32_BYTES
-    shape = self._block.shape(0)
+    """Adds the loss of a head and its gradient to the logits."""
+    logits, labels = self._logits(layer), LABELS
+    if layer.is_branch:
+      labels = f'{layer.name}/{LABELS}'
+      self._add('coarse labels', layer, [LABELS],
+                {labels: self._block.numbers(layer.level, 1)})
+    size = self._block.numbers(layer.level, layer.outputs) * _FLOAT32_BYTES
+    shape = self._block.shape(layer.level)
     cut = slabs.along_x(shape)
     copies = _LOSS_COPIES * size * max(edge for _, edge in cut) // shape[1]
-    self._add('loss', layer, [LOGITS, LABELS], {}, copies)
+    self._add('loss', layer, [logits, labels], {}, copies)
     # Slabs of the gradient are joined at the end.
-    self._add('loss gradient', layer, [LOGITS, LABELS], {f'd {LOGITS}': size},
+    self._add('loss gradient', layer, [logits, labels], {f'd {logits}': size},
               copies if len(cut) == 1 else max(copies, size), backward=True)
 
   def backward(self, layer, x):
@@ -296,7 +309,9 @@ class _Builder:
                 {f'{dy}/output': size}, mask_again, backward=True)
       dy = f'{dy}/output'
     self._filter_gradient(layer, dy)
-    self._add('input gradient', layer, [dy],
+    # What a coarse head sent before is added in place.
+    added = f'd {x}/supervised' if x in self._supervised else None
+    self._add('input gradient', layer, [dy, added],
               {f'd {x}': self._bytes(layer.level + 1, layer.inputs)},
               backward=True)
 
@@ -307,10 +322,14 @@ class _Builder:
               backward=True)
 
   def _head_gradient(self, layer, x):
-    self._filter_gradient(layer, f'd {LOGITS}')
-    self._add('input gradient', layer, [f'd {LOGITS}'],
-              {f'd {x}': self._bytes(0, layer.inputs)},
-              scratch=self._bytes(0, layer.outputs), backward=True)
+    dy, dx = f'd {self._logits(layer)}', f'd {x}'
+    if layer.is_branch:
+      self._supervised.add(x)
+      dx += '/supervised'
+    self._filter_gradient(layer, dy)
+    self._add('input gradient', layer, [dy],
+              {dx: self._bytes(layer.level, layer.inputs)},
+              scratch=self._bytes(layer.level, layer.outputs), backward=True)
 
 
 def schedule(config: config_lib.Config, partition: layout.Partition,
@@ -320,7 +339,7 @@ def schedule(config: config_lib.Config, partition: layout.Partition,
   Args:
     config: the experiment.
     partition: how it is cut.
-    layers: of its network, as `architecture.layers` lists them.
+    layers: of its network, as `architecture.training_layers` lists them.
   """
   block = Block.of(config, partition)
   normed_over_batch = config.network.normalization == 'batch'
@@ -328,10 +347,16 @@ def schedule(config: config_lib.Config, partition: layout.Partition,
       normed_over_batch and partition.blocks(layout.BATCH) > 1))
   fed, x = [], IMAGES
   for layer in layers:
-    fed.append(x)
-    x = builder.forward(layer, x)
+    result = builder.forward(layer, x)
+    if layer.is_branch:
+      # Nothing in it waits for the finer levels, so TensorFlow does it at once.
+      builder.loss(layer)
+      builder.backward(layer, x)
+    else:
+      fed.append((layer, x))
+      x = result
   builder.loss(layers[-1])
-  for layer, x in zip(reversed(layers), reversed(fed)):
+  for layer, x in reversed(fed):
     builder.backward(layer, x)
   return builder.operations
 

@@ -73,19 +73,18 @@ class Network:
     build = {architecture.CONVOLUTION: self._convolution,
              architecture.POOL: self._pool, architecture.UP: self._up,
              architecture.JOIN: self._join, architecture.HEAD: self._head}
-    heads = {} if self.dropout is None else {
-        head.level: head for head in architecture.coarse_heads(
-            self.config, self.num_classes)}
+    layers = (architecture.layers if self.dropout is None
+              else architecture.training_layers)
     x = mtf.cast(images, self._variable_dtype.activation_dtype)
-    for layer in architecture.layers(self.config, x.shape.dims[-1].size,
-                                     self.num_classes):
-      # What goes up is a level's result.
-      if layer.kind == architecture.UP and layer.level + 1 in heads:
-        self.coarse_logits.insert(0, self._head(x, heads[layer.level + 1]))
+    for layer in layers(self.config, x.shape.dims[-1].size, self.num_classes):
       first = len(x.graph.operations)
-      x = build[layer.kind](x, layer)
+      result = build[layer.kind](x, layer)
       if layer.level in self.config.recompute:
         recomputation.mark(x.graph.operations[first:])
+      if layer.is_branch:
+        self.coarse_logits.insert(0, result)
+      else:
+        x = result
     return x
 
   def _convolution(self, x, layer):

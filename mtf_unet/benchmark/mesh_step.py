@@ -5,9 +5,9 @@ import collections
 import tensorflow as tf
 
 from mtf_unet import config as config_lib
+from mtf_unet import deep_supervision
 from mtf_unet import dropout
 from mtf_unet import layout
-from mtf_unet import losses
 from mtf_unet import mesh as mesh_lib
 from mtf_unet import unet
 from mtf_unet.benchmark import problem as problem_lib
@@ -94,8 +94,9 @@ def _training_step(problem, graph):
   how = dropout.Dropout(problem.network.dropout_keep, seed=0,
                         step=tf1.train.get_or_create_global_step())
   network = unet.Network(problem.network, problem.num_classes, how)
-  loss = losses.segmentation_loss(
-      network.logits(images), labels, problem.loss)['loss']
+  logits = network.logits(images)
+  loss = deep_supervision.segmentation_loss(
+      logits, network.coarse_logits, labels, problem.loss)['loss']
   variables = graph.trainable_variables
   gradients = mtf.gradients([loss], [v.outputs[0] for v in variables])
   optimizer = mtf.optimize.AdafactorOptimizer(

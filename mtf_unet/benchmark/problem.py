@@ -22,6 +22,7 @@ class Problem:
     learning_rate: constant, the same in all.
     loss: weights of cross entropy and Dice.
     recompute: levels whose activations the mesh computes again.
+    deep_supervision: coarser levels with a head of their own, on the mesh.
   """
   base_filters: int = 32
   size: int = 64
@@ -30,6 +31,7 @@ class Problem:
   learning_rate: float = 0.003
   loss: config_lib.LossConfig = config_lib.LossConfig()
   recompute: tuple[int, ...] = ()
+  deep_supervision: int = 0
 
   def __post_init__(self):
     for key in ('base_filters', 'size', 'steps'):
@@ -41,7 +43,8 @@ class Problem:
   def network(self) -> config_lib.NetworkConfig:
     """The architecture, in every framework."""
     return config_lib.NetworkConfig(base_filters=self.base_filters,
-                                    recompute=self.recompute)
+                                    recompute=self.recompute,
+                                    deep_supervision=self.deep_supervision)
 
   def check_split(self, spatial_split: tuple[int, int, int]) -> None:
     """Raises InputError where the volume does not divide into the blocks."""

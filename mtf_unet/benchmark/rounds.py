@@ -34,10 +34,25 @@ def run_child(arguments: list[str], timeout_s: float) -> Report:
                            timeout=timeout_s, check=False)
   except subprocess.TimeoutExpired:
     return {'note': f'failed: not done after {timeout_s:.0f} s'}
-  if child.returncode:
-    lines = child.stderr.strip().splitlines() or ['no message']
-    return {'note': f'failed: exit status {child.returncode}: {lines[-1]}'}
-  return json.loads(child.stdout.splitlines()[-1])
+  return report_of(child.returncode, child.stdout, child.stderr)
+
+
+def report_of(status: int, output: str, error: str) -> Report:
+  """Returns what a process that has ended reported.
+
+  Args:
+    status: its exit status; less than 0 where a signal ended it.
+    output: what it printed, the report on the last line.
+    error: what it printed to standard error.
+
+  Returns:
+    The report, or a 'note' that says how it failed.
+  """
+  if status:
+    how = f'exit status {status}' if status > 0 else f'signal {-status}'
+    lines = error.strip().splitlines() or ['no message']
+    return {'note': f'failed: {how}: {lines[-1]}'}
+  return json.loads(output.splitlines()[-1])
 
 
 def seconds_per_step(report: Report) -> float:

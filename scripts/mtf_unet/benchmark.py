@@ -9,6 +9,13 @@ process; PyTorch's row needs torch (see docs/performance.md).
   python scripts/mtf_unet/benchmark.py --variant='mesh 2x2x2' --profile
 
 tells instead on which kinds of kernels one step of a mesh spends its time.
+
+  python scripts/mtf_unet/benchmark.py --largest --base=16 --steps=1 \
+      --limit_gb=22 --output=runs/largest
+
+finds the largest cube whose step fits a limit of memory, for this package,
+plain Keras and PyTorch: OUTPUT/largest.md and largest.json. Started again, it
+goes on after the last size that was tried.
 """
 
 import os
@@ -18,10 +25,12 @@ import os
 os.environ['TF_ENABLE_ONEDNN_OPTS'] = '1'
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 
+from collections.abc import Sequence
 import dataclasses
 import datetime
 import importlib
 import json
+import math
 import pathlib
 import platform
 import sys
@@ -32,14 +41,21 @@ sys.path.append(str(pathlib.Path(__file__).parents[1] / 'shared'))
 
 from absl import flags
 import command_line
+import psutil
 import run_record
 
 from mtf_unet import atomic_file
 from mtf_unet import errors
+from mtf_unet.benchmark import largest
+from mtf_unet.benchmark import largest_table
 from mtf_unet.benchmark import problem as problem_lib
 from mtf_unet.benchmark import rounds as rounds_lib
 from mtf_unet.benchmark import table as table_lib
+from mtf_unet.benchmark import trials as trials_lib
 from mtf_unet.benchmark import variants as variants_lib
+
+# Of the memory of the machine, for what else runs on it.
+_MARGIN_GB = 3
 
 _BASE = flags.DEFINE_integer('base', 32, 'Filters of the first level.')
 _SIZE = flags.DEFINE_integer('size', 64, 'Voxels along each edge.')
@@ -60,15 +76,29 @@ _MODE = flags.DEFINE_string('mode', '', "With --variant: the row's mode.")
 _RECOMPUTE = flags.DEFINE_multi_integer(
     'recompute', [], 'Level whose activations the meshes compute again instead '
     'of keeping them; once for each level (see docs/memory.md).')
+_DEEP_SUPERVISION = flags.DEFINE_integer(
+    'deep_supervision', 0, 'With --variant of a mesh: coarser levels with a '
+    'loss of their own.')
 _PROFILE = flags.DEFINE_bool(
     'profile', False, 'With --variant of a mesh: print where time goes.')
+_LARGEST = flags.DEFINE_bool(
+    'largest', False, 'Find the largest cube that fits --limit_gb.')
+_LIMIT_GB = flags.DEFINE_float(
+    'limit_gb', None, 'With --largest: resident memory of a process in 10^9 '
+    f'bytes; by default that of this machine less {_MARGIN_GB} GB.')
+_GRID = flags.DEFINE_integer(
+    'grid', 16, 'With --largest: edges are multiples of so many voxels.')
 
 
 def _command(variant: str, mode: str, steps: int) -> list[str]:
+  return _child(variant, mode, steps, _SIZE.value, _RECOMPUTE.value)
+
+
+def _child(variant: str, mode: str, steps: int, size: int,
+           recompute: Sequence[int]) -> list[str]:
   return [sys.executable, os.path.abspath(__file__), f'--variant={variant}',
-          f'--mode={mode}', f'--base={_BASE.value}', f'--size={_SIZE.value}',
-          f'--steps={steps}',
-          *(f'--recompute={level}' for level in _RECOMPUTE.value)]
+          f'--mode={mode}', f'--base={_BASE.value}', f'--size={size}',
+          f'--steps={steps}', *(f'--recompute={level}' for level in recompute)]
 
 
 def _machine() -> str:
@@ -86,12 +116,13 @@ def _machine() -> str:
 def _run_alone(problem: problem_lib.Problem) -> None:
   """Measures or profiles one variant in this process."""
   variant = variants_lib.find(_VARIANT.value)
+  for flag in (_PROFILE, _DEEP_SUPERVISION):
+    if flag.value and not variant.blocks:
+      raise errors.InputError(
+          f'--{flag.name}: got --variant={variant.name!r}, expected a mesh')
   if not _PROFILE.value:
     print(json.dumps(variants_lib.measure(problem, variant.name, _MODE.value)))
     return
-  if not variant.blocks:
-    raise errors.InputError(
-        f'--profile: got --variant={variant.name!r}, expected a mesh')
   mesh_step = importlib.import_module('mtf_unet.benchmark.mesh_step')
   step = mesh_step.MeshStep(problem, *(
       arguments['spatial_split'] for arguments in variant.modes.values()))
@@ -103,6 +134,49 @@ def _run_alone(problem: problem_lib.Problem) -> None:
   for kind, seconds, calls in spent[:20]:
     print(f'| {kind} | {calls} | {seconds * 1e3:.0f} | '
           f'{seconds / total:.1%} |')
+
+
+def _run_largest() -> None:
+  """Finds the largest cube of each contender, or goes on to find it."""
+  settings = _largest_settings()
+  folder, machine = pathlib.Path(_OUTPUT.value), _machine()
+  record = trials_lib.Record(folder / 'largest.json', settings,
+                             run_record.describe(settings, seed=0))
+  largest.search(
+      record, lambda contender, size: _child(
+          contender.variant.name, contender.mode, _STEPS.value, size,
+          contender.recompute),
+      grid=settings['grid'], limit_gb=settings['limit_gb'],
+      timeout_s=_TIMEOUT_S.value, say=_say)
+  text = (f'Base {_BASE.value}, batch 1, float32, Adafactor; at most '
+          f'{settings["limit_gb"]:g} GB resident in a process, edges in steps '
+          f'of {_GRID.value} voxels; median of {_STEPS.value} steps.\n'
+          f'{machine}.\n\n{largest_table.markdown(record)}')
+  print(text)
+  with atomic_file.replacing(folder / 'largest.md') as stream:
+    stream.write(text.encode('utf-8'))
+
+
+def _largest_settings() -> dict[str, float]:
+  """Checks the flags of --largest; returns what its trials depend on."""
+  if not _OUTPUT.value:
+    raise errors.InputError('--largest: needs --output, expected a folder')
+  multiple = problem_lib.Problem().network.size_multiple
+  if _GRID.value < 1 or _GRID.value % multiple:
+    raise errors.InputError(
+        f'--grid: got {_GRID.value}, expected a multiple of {multiple}')
+  limit_gb = _LIMIT_GB.value
+  if limit_gb is None:
+    limit_gb = round(psutil.virtual_memory().total / 1e9 - _MARGIN_GB, 1)
+  if not 0 < limit_gb < math.inf:
+    raise errors.InputError(
+        f'--limit_gb: got {limit_gb:g}, expected a positive number')
+  return {'base': _BASE.value, 'grid': _GRID.value, 'limit_gb': limit_gb,
+          'steps': _STEPS.value, 'timeout_s': _TIMEOUT_S.value}
+
+
+def _say(line: str) -> None:
+  print(line, file=sys.stderr, flush=True)
 
 
 def _write(folder: str, table: list[table_lib.Row], text: str, machine: str,
@@ -123,22 +197,26 @@ def _write(folder: str, table: list[table_lib.Row], text: str, machine: str,
 
 
 def main() -> None:
-  """Runs one variant, or all of them into a table."""
-  problem = problem_lib.Problem(_BASE.value, _SIZE.value, _STEPS.value,
-                                recompute=tuple(_RECOMPUTE.value))
+  """Runs one variant, all of them, or finds the largest cubes."""
+  problem = problem_lib.Problem(
+      _BASE.value, _SIZE.value, _STEPS.value,
+      recompute=tuple(_RECOMPUTE.value),
+      deep_supervision=_DEEP_SUPERVISION.value)
   if _VARIANT.value:
     _run_alone(problem)
+    return
+  if _LARGEST.value:
+    _run_largest()
     return
   if _REPEATS.value < 1:
     raise errors.InputError(
         f'--repeats: got {_REPEATS.value}, expected 1 or more')
   problem.check_split((2, 2, 2))
   machine = _machine()
-  say = lambda line: print(line, file=sys.stderr, flush=True)
   modes = rounds_lib.fastest_modes(
-      _command, _TIMEOUT_S.value, say) if _TRIALS.value else {}
+      _command, _TIMEOUT_S.value, _say) if _TRIALS.value else {}
   rounds = rounds_lib.run_rounds(_command, _STEPS.value, _REPEATS.value, modes,
-                                 _TIMEOUT_S.value, say)
+                                 _TIMEOUT_S.value, _say)
   table = table_lib.rows(rounds)
   text = '\n'.join([
       f'Base {_BASE.value}, {_SIZE.value}^3, batch 1, float32, Adafactor; '

@@ -33,6 +33,7 @@ import command_line
 from mtf_unet import atomic_file
 from mtf_unet import errors
 from mtf_unet.benchmark import problem as problem_lib
+from mtf_unet.benchmark import process_measurement
 from mtf_unet.benchmark import process_rows
 from mtf_unet.benchmark import process_table
 from mtf_unet.benchmark import rounds as rounds_lib
@@ -104,7 +105,7 @@ def main() -> None:
   problem = problem_lib.Problem(_BASE.value, _SIZE.value, _STEPS.value)
   rows = _rows()
   if _ROW.value:
-    print(json.dumps(process_rows.measure(
+    print(json.dumps(process_measurement.measure(
         problem, _find(rows, _ROW.value), _worker_command)))
     return
   if _REPEATS.value < 1:

@@ -97,7 +97,8 @@ _TPU_CORES = flags.DEFINE_integer(
 _DRY_RUN = flags.DEFINE_boolean(
     'dry_run', False, 'With --use_tpu: build the job, describe it and stop.')
 _MASTER = flags.DEFINE_string(
-    'master', '', 'TensorFlow server to run on (grpc://host:port).')
+    'master', '', 'TensorFlow server to run on (grpc://host:port): that of a '
+    'TPU, or one that evaluates or predicts.')
 _CLUSTER = flags.DEFINE_string(
     'cluster', '', 'Workers to run on, host:port,host:port,... '
     '(run_worker.py on each machine).')
@@ -184,6 +185,13 @@ def _check_machine_flags() -> None:
     if _CLUSTER.value and flags.FLAGS[name].value:
       raise errors.InputError(f'--cluster: got it beside --{name}, expected '
                               'one of the two')
+  if (_MASTER.value and not _USE_TPU.value
+      and _MODE.value.startswith('train')):
+    # The input calls Python, which is in this process alone.
+    raise errors.InputError(
+        f'--master: a server cannot read the cases of --mode={_MODE.value}; '
+        'expected it with eval or predict, or beside --use_tpu; --cluster '
+        'trains on other machines')
   if _CLIENT.value and not _CLUSTER.value:
     raise errors.InputError('--client needs --cluster')
 

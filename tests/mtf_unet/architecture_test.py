@@ -19,6 +19,9 @@ _CONFIGS = {
         'data': {'size': (16, 16, 16)},
         'network': {'base_filters': 2, 'normalization': 'instance',
                     'convolutions_per_level': 3}},
+    'deep supervision': {'data': {'size': (16, 16, 16)},
+                         'network': {'base_filters': 2, 'levels': 4,
+                                     'deep_supervision': 2}},
     '2-D': {'data': {'size': (16, 16, 8)},
             'network': {'base_filters': 4, 'levels': 2, 'dimensions': 2}},
     'LiTS': lits_512.get_config(),
@@ -40,8 +43,8 @@ def _built(request):
         mesh, tf.compat.v1.placeholder(tf.float32, shape), dims)
     drop = dropout.Dropout(network.dropout_keep, 0, tf.constant(0, tf.int64))
     unet.Network(network, config.data.num_classes, drop).logits(images)
-  layers = architecture.layers(network, config.data.channels,
-                               config.data.num_classes)
+  layers = architecture.training_layers(network, config.data.channels,
+                                        config.data.num_classes)
   return network, layers, mesh.graph
 
 
@@ -55,7 +58,8 @@ def test_variables_are_those_of_the_graph_in_its_order(built):
 
 def test_each_layer_is_fed_by_the_one_before(built):
   _, layers, _ = built
-  for before, layer in zip(layers, layers[1:]):
+  line = [layer for layer in layers if not layer.is_branch]
+  for before, layer in zip(line, line[1:]):
     joined = 2 if layer.kind == architecture.JOIN else 1
     assert layer.inputs == joined * before.outputs
   assert len({layer.name for layer in layers}) == len(layers)
@@ -68,3 +72,16 @@ def test_dropout_follows_all_but_the_first_convolution():
       ('encoder_1_0', True), ('encoder_1_1', True), ('up_0', True),
       ('join_0', False), ('decoder_0_0', True), ('decoder_0_1', True),
       ('head', False)]
+
+
+def test_coarse_heads_branch_off_below_what_goes_up():
+  network = config_lib.NetworkConfig(levels=4, convolutions_per_level=1,
+                                     deep_supervision=2)
+  layers = architecture.training_layers(network, 1, 3)
+  assert [layer.name for layer in layers[7:]] == [
+      'up_2', 'join_2', 'decoder_2_0', 'head_2', 'up_1', 'join_1',
+      'decoder_1_0', 'head_1', 'up_0', 'join_0', 'decoder_0_0', 'head']
+  assert [layer.name for layer in layers if layer.is_branch] == [
+      'head_2', 'head_1']
+  assert [layer for layer in layers if not layer.is_branch] == (
+      architecture.layers(network, 1, 3))

@@ -76,6 +76,19 @@ def test_bfloat16_keeps_a_copy_of_every_filter_and_halves_activations():
   assert 0.5 < half.total('kept') / _plan().total('kept') < 0.6
 
 
+def test_coarse_heads_are_among_the_layers_and_their_weights_count():
+  deep = _plan(network={'deep_supervision': 2})
+  names = [layer.layer.name for layer in deep.layers]
+  assert names[names.index('decoder_1_1') + 1] == 'head_1'
+  # 1x1x1 filters of 64 and of 128 channels to 3 classes, and biases.
+  weights = 64 * 3 + 3 + 128 * 3 + 3
+  assert (deep.total('parameters') - _plan().total('parameters')) == weights
+  assert deep.variables - _plan().variables == 3 * 4 * weights
+  head = deep.layers[names.index('head_1')]
+  assert head.shape == (1, 8, 8, 8, 3)
+  assert head.kept == 8 ** 3 * (3 * 4 + 1)
+
+
 def test_halo_is_the_part_of_what_is_kept_that_a_whole_volume_lacks():
   whole, cut = _plan((32, 32, 32)), _plan((32, 32, 32), {
       'spatial_split': (2, 2, 2)})
@@ -92,6 +105,16 @@ def test_device_holds_variables_once_for_all_its_blocks():
   two = _plan((32, 16, 16), {'spatial_split': (2, 1, 1), 'devices': 1})
   assert two.blocks_per_device == 2
   assert two.device - one.device == one.block.bytes
+
+
+def test_a_worker_holds_the_variables_and_its_own_blocks():
+  plan = _plan((64, 32, 16), {'spatial_split': (2, 2, 1)})
+  tensors = memory_planner.process_tensors
+  assert tensors(plan, 4) == plan.variables + plan.block.bytes
+  assert tensors(plan, 2) == plan.variables + 2 * plan.block.bytes
+  worker = memory_planner.WORKER_ALLOCATOR
+  assert memory_planner.process_bytes(plan, 4) == round(
+      worker.process_bytes + worker.factor * tensors(plan, 4))
 
 
 def test_more_blocks_take_less_memory_each():
@@ -118,15 +141,17 @@ def test_device_that_is_neither_is_refused(text):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('base, size, split', [
-    (8, 64, (1, 1, 1)), (16, 32, (1, 1, 1)), (16, 64, (1, 1, 1)),
-    (8, 64, (2, 2, 1))], ids=str)
-def test_process_takes_what_is_planned_within_15_percent(base, size, split):
-  plan = _plan((size,) * 3, {'spatial_split': split},
-               network={'base_filters': base})
+@pytest.mark.parametrize('base, size, split, supervised', [
+    (8, 64, (1, 1, 1), 0), (16, 32, (1, 1, 1), 2), (16, 64, (1, 1, 1), 0),
+    (8, 64, (2, 2, 1), 0)], ids=str)
+def test_process_takes_what_is_planned_within_15_percent(base, size, split,
+                                                         supervised):
+  plan = _plan((size,) * 3, {'spatial_split': split}, network={
+      'base_filters': base, 'deep_supervision': supervised})
   report = rounds.run_child(
       [sys.executable, str(_BENCHMARK), '--steps=2', f'--base={base}',
-       f'--size={size}', f'--variant=mesh {"x".join(map(str, split))}'], 900)
+       f'--size={size}', f'--deep_supervision={supervised}',
+       f'--variant=mesh {"x".join(map(str, split))}'], 900)
   assert 'note' not in report, report['note']
   assert report['parameters'] == plan.total('parameters')
   _assert_close(memory_planner.process_bytes(plan), report)

@@ -112,3 +112,14 @@ def test_an_input_that_is_computed_again_is_exchanged_again():
       for levels in ((), (0,)))
   # The second convolution's input: a plane of 16 x 16 voxels, 4 channels.
   assert again.device('margins') - kept.device('margins') == 16 * 16 * 4 * 4
+
+
+def test_a_coarse_head_computes_and_sums_for_itself():
+  mesh = {'spatial_split': (2, 1, 1)}
+  plain, deep = (_cost(_config(mesh=mesh, network={
+      'base_filters': 4, 'levels': 3, 'deep_supervision': depth}))
+                 for depth in (0, 1))
+  # 8 channels to 3 classes at 8^3 voxels, forward and two gradients.
+  assert deep.flop - plain.flop == 3 * 2 * 8 * 3 * 8 ** 3
+  assert deep.loss_sums == 2 * plain.loss_sums
+  assert deep.device('gradients') - plain.device('gradients') == 4 * (8 * 3 + 3)

@@ -1,16 +1,23 @@
 """Who writes, who reads, and what is held in between."""
 
+import contextlib
+
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from mtf_unet import architecture
 from mtf_unet import config as config_lib
 from mtf_unet import convolution
+from mtf_unet import deep_supervision
+from mtf_unet import dropout
 from mtf_unet import layout
+from mtf_unet import losses
 from mtf_unet import normalization
 from mtf_unet import pooling
 from mtf_unet import step_schedule
 from mtf_unet import unet
+from mtf_unet.mtf_compat import mtf
 from tests.mtf_unet import lowered
 
 _SIZE = (16, 8, 8)
@@ -23,10 +30,19 @@ def _config(recompute=(), **mesh):
       'training': {'batch_size': 2}})
 
 
+def _supervised(recompute=(), **mesh):
+  """With a coarse head on level 1 of three."""
+  return config_lib.from_mapping({
+      'data': {'size': _SIZE}, 'mesh': mesh,
+      'network': {'base_filters': 4, 'levels': 3, 'recompute': recompute,
+                  'deep_supervision': 1},
+      'training': {'batch_size': 2}})
+
+
 def _operations(config):
   return step_schedule.schedule(
       config, layout.partition(config.mesh),
-      architecture.layers(config.network, 1, 3))
+      architecture.training_layers(config.network, 1, 3))
 
 
 def _operation(name, reads, writes, scratch=0, backward=False):
@@ -56,13 +72,14 @@ def test_kept_is_what_the_backward_pass_reads_of_the_forward_pass():
   assert step_schedule.kept(operations) == {'mask': 2, 'b': 20}
 
 
+@pytest.mark.parametrize('make', [_config, _supervised])
 @pytest.mark.parametrize('recompute', [(), (0,), (1,), (0, 1)], ids=str)
 @pytest.mark.parametrize('mesh', [
     {}, {'spatial_split': (2, 1, 2)}, {'batch_split': 2}],
     ids=['whole', 'space', 'batch'])
-def test_everything_read_has_been_written(mesh, recompute):
+def test_everything_read_has_been_written(mesh, recompute, make):
   there = {step_schedule.IMAGES, step_schedule.LABELS}
-  for operation in _operations(_config(recompute, **mesh)):
+  for operation in _operations(make(recompute, **mesh)):
     assert set(operation.reads) <= there, operation
     there |= set(operation.writes)
 
@@ -168,3 +185,96 @@ def test_bfloat16_halves_activations_and_leaves_masks():
   assert came['encoder_0_1/output'] * 2 == full['encoder_0_1/output']
   assert came['encoder_0_1/mask'] == full['encoder_0_1/mask']
   assert came['logits'] == full['logits']
+
+
+def test_a_coarse_head_keeps_its_logits_and_labels():
+  kept = step_schedule.kept(_operations(_supervised()))
+  voxels = 2 * 8 * 4 * 4
+  assert kept['head_1/logits'] == voxels * 3 * 4
+  assert kept['head_1/labels'] == voxels
+  assert kept['decoder_1_1'] == voxels * 8 * 4
+
+
+def test_the_gradient_of_a_coarse_head_waits_for_that_from_above():
+  operations = _operations(_supervised())
+  waiting = 'd decoder_1_1/supervised'
+  written, = (i for i, op in enumerate(operations) if waiting in op.writes)
+  read, = (i for i, op in enumerate(operations) if waiting in op.reads)
+  between = {op.layer for op in operations[written + 1:read]}
+  assert {'decoder_0_0', 'decoder_0_1', 'head'} <= between
+  assert operations[read].layer == 'up_0'
+  assert operations[read].writes == {
+      'd decoder_1_1': operations[written].writes[waiting]}
+
+
+def test_a_coarse_head_adds_to_the_peak_what_waits():
+  config = _supervised()
+  layers = architecture.layers(config.network, 1, 3)
+  without = step_schedule.schedule(config, layout.partition(config.mesh),
+                                   layers)
+  voxels = 2 * 8 * 4 * 4
+  assert (step_schedule.peak(_operations(config), {}).bytes
+          - step_schedule.peak(without, {}).bytes) == voxels * 8 * 4
+
+
+@contextlib.contextmanager
+def _lowered_loss(config):
+  """The loss of all levels and its gradients, lowered."""
+  with lowered.bench(config.mesh) as bench:
+    images = bench.activation(np.zeros((2, *_SIZE, 1), np.float32))
+    labels = mtf.import_tf_tensor(
+        bench.mesh, tf.zeros((2, *_SIZE), tf.uint8),
+        mtf.Shape(images.shape.dims[:-1]))
+    network = unet.Network(config.network, 3, dropout.Dropout(
+        0.5, 0, tf.constant(0, tf.int64)))
+    logits = network.logits(images)
+    loss = deep_supervision.segmentation_loss(
+        logits, network.coarse_logits, labels, config.loss)['loss']
+    mtf.gradients([loss], [v.outputs[0] for v in
+                           bench.graph.trainable_variables])
+    yield bench, bench.lower(), network
+
+
+@pytest.mark.parametrize('mesh', [{}, {'spatial_split': (2, 2, 1)}],
+                         ids=['whole', 'split'])
+def test_sizes_of_a_coarse_head_are_those_of_the_lowered_graph(mesh):
+  config = _supervised(**mesh)
+  written = {}
+  for operation in _operations(config):
+    written |= operation.writes
+  with _lowered_loss(config) as (bench, lowering, network):
+    first = lambda tensor: lowering.tensors[
+        tensor].to_laid_out_tensor().all_slices[0]
+    size = lambda tensor: (first(tensor).shape.num_elements()
+                           * first(tensor).dtype.size)
+    labels, = (op.outputs[0] for op in bench.graph.operations if isinstance(
+        op, deep_supervision.CoarseLabelsOperation))
+    assert written['head_1/labels'] == size(labels)
+    logits, = network.coarse_logits
+    assert written['head_1/logits'] == size(logits)
+    to_logits, = (op.outputs[0] for op in bench.graph.operations if isinstance(
+        op, losses.ClassSumsGradientOperation) and op.inputs[0] is logits)
+    assert written['d head_1/logits'] == size(to_logits)
+    head, = (op for op in bench.graph.operations if isinstance(
+        op, convolution.ConvolutionOperation)
+             and op.outputs[0].shape.dims[-1].name == 'classes'
+             and op.outputs[0].shape.size == logits.shape.size)
+    assert written['d decoder_1_1/supervised'] == size(head.inputs[0])
+
+
+def test_a_coarse_head_waits_for_no_finer_level():
+  with _lowered_loss(_supervised()) as (bench, lowering, network):
+    logits, = network.coarse_logits
+    gradient, = (op.outputs[0] for op in bench.graph.operations if isinstance(
+        op, losses.ClassSumsGradientOperation) and op.inputs[0] is logits)
+    left = list(lowering.tensors[gradient].to_laid_out_tensor().all_slices)
+    seen = set()
+    while left:
+      operation = left.pop().op
+      if operation not in seen:
+        seen.add(operation)
+        left += operation.inputs
+        left += [c.outputs[0] for c in operation.control_inputs if c.outputs]
+    scopes = {part for op in seen for part in op.name.split('/')}
+  assert 'decoder_1_1' in scopes
+  assert not scopes & {'up_0', 'decoder_0_0', 'decoder_0_1', 'head'}

@@ -262,6 +262,8 @@ def test_the_collectives_are_told_and_written(work, tmp_path):
     (['--use_tpu', '--dry_run', '--tpu_cores=8'],
      '2 blocks on 2 devices, expected one block for each of the 8 cores'),
     (['--tpu_name=it'], '--tpu_name needs --use_tpu'),
+    (['--master=grpc://127.0.0.1:1', '--mode=train_and_eval'],
+     'cannot read the cases of --mode=train_and_eval; expected it with eval'),
     (['--config.data.size=(18,16,8)'], 'nearest that works: 16 or 20'),
     (['--config.mesh.devices=3'], 'nearest that works: 2'),
     (['--config.mesh.spatial_split=(1,1,1)', '--config.mesh.mesh_shape=r:2',

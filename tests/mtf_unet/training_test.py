@@ -11,6 +11,7 @@ from mtf_unet import checkpoints
 from mtf_unet import errors
 from mtf_unet import inference
 from mtf_unet import layout
+from mtf_unet import mesh as mesh_lib
 from mtf_unet import model
 from mtf_unet import training
 from tests.mtf_unet import jobs
@@ -89,6 +90,21 @@ def test_graphs_are_built_once_over_several_saves_and_scores(whole):
   saved = [path.rpartition('-')[2]
            for path in checkpoints.complete(str(folder))]
   assert saved == ['0', '2', '4', '6']
+
+
+def test_scoring_on_the_same_server_leaves_the_weights_alone(whole, tmp_path):
+  config = jobs.config()
+  server = tf.distribute.Server.create_local_server(
+      config=mesh_lib.session_config(layout.partition(config.mesh)))
+  lines = []
+  training.train(
+      training.Job(config, str(tmp_path), master=server.target,
+                   report=lines.append),
+      jobs.cases(3, config), jobs.cases(3, config, seed=1))
+  assert [line.split(':')[0] for line in lines] == ['Step 4', 'Step 6']
+  expected = jobs.weights(whole[0] / 'model.ckpt-6')
+  for name, value in jobs.weights(tmp_path / 'model.ckpt-6').items():
+    np.testing.assert_allclose(value, expected[name], atol=1e-6, err_msg=name)
 
 
 def test_step_0_is_not_scored_and_the_end_is(whole):
