@@ -70,7 +70,8 @@ def resolution() -> table_types.Table:
     for key, word in (('planned_mib', 'planned'), ('measured_mib', 'measured')):
       rows.append(table_types.Row(
           f'{size}^3, one process, MiB, {word}',
-          ours=table_types.Reading(_MEASURED, ('sizes', str(size), key), '.0f'),
+          ours=table_types.Reading(_MEASURED, ('rows', {'size': size}, key),
+                                   '.0f'),
           setting='base 16, batch 1, float32, CPU'))
   jobs.append(table_types.SmallJob(
       _MEASURED, ('scripts/mtf_unet/measure_plan.py',

@@ -80,6 +80,17 @@ def test_memory_plan(tmp_path):
       config).mesh_shape_string()
 
 
+def test_measured_memory(tmp_path):
+  rows = [{'size': size, 'planned_mib': size * 2.0, 'measured_mib': size * 1.0}
+          for size in (48, 64)]
+  metrics_writer.write(tmp_path / 'unet_resolution/measured.json',
+                       {'rows': rows})
+  assert _cells('unet_resolution', tmp_path) == {
+      f'{size}^3, one process, MiB, {word}': str(size * factor)
+      for size in (48, 64)
+      for word, factor in (('planned', 2), ('measured', 1))}
+
+
 def test_dice(tmp_path):
   metrics_writer.write(
       tmp_path / 'unet_dice/hippocampus/model/eval/metrics-4000.json',
