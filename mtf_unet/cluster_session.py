@@ -9,6 +9,7 @@ know the client before; its variables are freed with it.
 
 from collections.abc import Callable
 from collections.abc import Sequence
+import ctypes
 import threading
 
 import tensorflow as tf
@@ -22,8 +23,7 @@ from mtf_unet import worker_status
 _CLIENT_JOB = 'client'
 _LOOPBACK = '127.0.0.1'
 _SECONDS_BETWEEN_LOOKS = 0.5
-# What TensorFlow gets to end by itself once a worker is lost, and the watch to
-# find out whom an error of TensorFlow's was about.
+# What TensorFlow gets to end by itself once a worker is lost.
 _GRACE_S = 5.0
 
 # Where everything lies that has no other place: master weights, summaries.
@@ -90,28 +90,42 @@ class Cluster:
 
     The function runs in a thread of its own. A session that waits for a worker
     that is lost cannot be interrupted; then the thread is left behind, and
-    ends with the process.
+    ends with the process. Ctrl-C ends the thread as it would end a job without
+    workers, once the step that runs is done.
 
     Raises:
       InputError: if a worker is lost.
+      KeyboardInterrupt: on Ctrl-C, when the function has ended; a second one
+        does not wait for it.
       BaseException: what the function raises.
     """
     raised = []
     thread = threading.Thread(target=_keeping, args=(function, raised),
                               daemon=True)
-    thread.start()
+    try:
+      thread.start()
+      lost = self._look_after(thread)
+    except KeyboardInterrupt:
+      _interrupt(thread)
+      self._look_after(thread)
+      raise
+    self._explain(lost, raised[0] if raised else None)
+
+  def _look_after(self, thread):
+    """Waits for the end of a thread, or names a worker that is lost first."""
     lost = ''
     while thread.is_alive() and not lost:
       thread.join(_SECONDS_BETWEEN_LOOKS)
       lost = self._watch.lost()
     if lost:
       thread.join(_GRACE_S)
-    self._explain(lost, raised[0] if raised else None)
+    return lost
 
   def _explain(self, lost, error):
     """Raises what ended a run, if anything did."""
     cause = _of_tensorflow(error)
-    lost = lost or (self._lost_soon() if cause else '')
+    # A connection may break before its worker is missed.
+    lost = lost or (self._watch.ask_all() if cause else '')
     if lost:
       raise errors.InputError(
           f'--cluster: {lost}; start it again, then the same command resumes '
@@ -125,16 +139,6 @@ class Cluster:
       ) from error
     if error is not None:
       raise error
-
-  def _lost_soon(self):
-    """A connection may break before its worker is missed."""
-    pause = threading.Event()
-    for _ in range(int(_GRACE_S / _SECONDS_BETWEEN_LOOKS)):
-      lost = self._watch.lost()
-      if lost:
-        return lost
-      pause.wait(_SECONDS_BETWEEN_LOOKS)
-    return ''
 
 
 def start_server(host, port, report):
@@ -169,6 +173,13 @@ def _keeping(function, raised):
     function()
   except BaseException as error:
     raised.append(error)
+
+
+def _interrupt(thread):
+  """Raises KeyboardInterrupt in a thread as soon as it is back in Python."""
+  ctypes.pythonapi.PyThreadState_SetAsyncExc(
+      # 0, no thread, where it was stopped while it started.
+      ctypes.c_ulong(thread.ident or 0), ctypes.py_object(KeyboardInterrupt))
 
 
 def _of_tensorflow(error):

@@ -1,6 +1,9 @@
 """Workers on loopback train as one process does."""
 
+import _thread
 import glob
+import signal
+import time
 
 import numpy as np
 import pytest
@@ -138,6 +141,29 @@ def test_what_a_job_raises_reaches_the_caller(pair):
     raise KeyError('out of luck')
   with pytest.raises(KeyError, match='out of luck'):
     pair.run(fail)
+
+
+@pytest.fixture(name='ctrl_c_raises')
+def _ctrl_c_raises():
+  """A shell that runs tests in the background may have it ignored."""
+  before = signal.signal(signal.SIGINT, signal.default_int_handler)
+  yield
+  signal.signal(signal.SIGINT, before)
+
+
+def test_on_ctrl_c_the_job_has_ended_before_the_caller_goes_on(
+    pair, ctrl_c_raises):
+  ended = []
+  def job():
+    try:
+      _thread.interrupt_main()
+      while True:
+        time.sleep(0.01)
+    finally:
+      ended.append(True)
+  with pytest.raises(KeyboardInterrupt):
+    pair.run(job)
+  assert ended == [True]
 
 
 @pytest.mark.slow
