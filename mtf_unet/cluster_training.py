@@ -64,7 +64,7 @@ class WarmStartHook(tf.estimator.SessionRunHook):
     self._job = job
 
   def begin(self):
-    self._checkpoint, names = training.warm_start_names(self._job)
+    self._checkpoint, names = self._job.find_start()
     here = {variable.op.name: variable for variable in tf1.global_variables()}
     with tf.device(cluster_session.CLIENT_DEVICE):
       self._saver = tf1.train.Saver(

@@ -15,6 +15,7 @@ from scipy import ndimage
 
 from mtf_unet import config as config_lib
 from mtf_unet import errors
+from mtf_unet import orientations
 from mtf_unet import volumes
 
 
@@ -39,7 +40,7 @@ class Geometry:
 
   @property
   def orientation(self) -> np.ndarray:
-    """The [3, 2] orientation that `volumes.from_canonical` takes."""
+    """The [3, 2] orientation that `orientations.from_canonical` takes."""
     return np.stack([self.axes, self.signs], axis=1)
 
   @property
@@ -95,7 +96,7 @@ def to_grid(volume: volumes.Volume, data_config: config_lib.DataConfig
         f'{volume.path}: {array.shape[3]} channels, expected '
         f'data.channels={data_config.channels}')
   native_shape = array.shape[:3]
-  canonical, orientation = volumes.to_canonical(
+  canonical, orientation = orientations.to_canonical(
       dataclasses.replace(volume, array=array))
   shape = _grid_shape(canonical, data_config)
   grid = np.stack([
@@ -174,7 +175,7 @@ def holding_size(shape: tuple[int, int, int],
 def label_to_grid(label: np.ndarray, geometry: Geometry) -> np.ndarray:
   """Takes a label map from the file's grid to `grid_shape`, nearest voxel."""
   return _stretch_nearest(
-      volumes.turned(label, geometry.orientation), geometry.grid_shape)
+      orientations.turned(label, geometry.orientation), geometry.grid_shape)
 
 
 def label_to_network_grid(label: np.ndarray, geometry: Geometry) -> np.ndarray:
@@ -204,7 +205,7 @@ def to_native_grid(label: np.ndarray, geometry: Geometry) -> np.ndarray:
   canonical = _stretch_nearest(
       without_padding(label, geometry), geometry.canonical_shape)
   return np.ascontiguousarray(
-      volumes.from_canonical(canonical, geometry.orientation))
+      orientations.from_canonical(canonical, geometry.orientation))
 
 
 def probabilities_to_native_grid(probabilities: np.ndarray,
@@ -226,7 +227,8 @@ def probabilities_to_native_grid(probabilities: np.ndarray,
   native = np.empty(geometry.native_shape + inner.shape[3:], np.float32)
   for c in range(inner.shape[3]):
     canonical = _stretch_linear(inner[..., c], geometry.canonical_shape)
-    native[..., c] = volumes.from_canonical(canonical, geometry.orientation)
+    native[..., c] = orientations.from_canonical(
+        canonical, geometry.orientation)
   return native
 
 
