@@ -1,20 +1,14 @@
 """scripts/mtf_unet/plan.py and measure_plan.py, as a user runs them."""
 
 import json
-import pathlib
-import subprocess
-import sys
 
 import pytest
 
-_ROOT = pathlib.Path(__file__).parents[2]
-_SCRIPTS = _ROOT / 'scripts' / 'mtf_unet'
+from tests import script_server
 
 
 def _run(script, *arguments):
-  return subprocess.run(
-      [sys.executable, str(_SCRIPTS / script), *arguments], cwd=_ROOT,
-      capture_output=True, text=True, check=False)
+  return script_server.run(f'scripts/mtf_unet/{script}', *arguments)
 
 
 def _plan(*arguments, config='lits_512'):
