@@ -139,28 +139,21 @@ def to_input(grid: np.ndarray, geometry: Geometry,
   return np.pad(image, geometry.padding + ((0, 0),)), geometry
 
 
-def to_network_grid(volume: volumes.Volume,
-                    data_config: config_lib.DataConfig,
-                    size: tuple[int, int, int] | None = None
-                    ) -> tuple[np.ndarray, Geometry]:
-  """Turns a scan into the network's input; see `to_grid` and `to_input`.
-
-  Args:
-    volume: array [x, y, z] or [x, y, z, channels].
-    data_config: how.
-    size: the network's size where it is not `data_config.size`.
-
-  Returns:
-    (float32 [x, y, z, channels], Geometry).
-  """
-  grid, geometry = to_grid(volume, data_config)
-  return to_input(grid, geometry, data_config, size, volume.path)
-
-
 def to_network_grid_of_any_size(
     volume: volumes.Volume, data_config: config_lib.DataConfig
     ) -> tuple[np.ndarray, Geometry]:
-  """As `to_network_grid`, but no volume is too large: it keeps its edges."""
+  """Turns a scan into the network's input, whole: see `to_grid`, `to_input`.
+
+  Args:
+    volume: array [x, y, z] or [x, y, z, channels].
+    data_config: how; no volume is too large for its size.
+
+  Returns:
+    (float32 [x, y, z, channels] of shape `holding_size`, Geometry).
+
+  Raises:
+    InputError: as `to_grid`.
+  """
   grid, geometry = to_grid(volume, data_config)
   return to_input(grid, geometry, data_config,
                   holding_size(grid.shape[:3], data_config), volume.path)
@@ -178,42 +171,12 @@ def label_to_grid(label: np.ndarray, geometry: Geometry) -> np.ndarray:
       orientations.turned(label, geometry.orientation), geometry.grid_shape)
 
 
-def label_to_network_grid(label: np.ndarray, geometry: Geometry) -> np.ndarray:
-  """Takes a label map to the network's grid.
-
-  Args:
-    label: uint8 [x, y, z], on the file's own grid.
-    geometry: of the image.
-
-  Returns:
-    uint8 [x, y, z] of shape `geometry.network_shape`; padding is 0. Labels
-    are those of the nearest voxel, never a mixture.
-  """
-  return np.pad(label_to_grid(label, geometry), geometry.padding)
-
-
-def to_native_grid(label: np.ndarray, geometry: Geometry) -> np.ndarray:
-  """Takes a label map back to the file's own shape and orientation.
-
-  Args:
-    label: uint8 [x, y, z] of shape `geometry.network_shape`.
-    geometry: of the image.
-
-  Returns:
-    uint8 of shape `geometry.native_shape`.
-  """
-  canonical = _stretch_nearest(
-      without_padding(label, geometry), geometry.canonical_shape)
-  return np.ascontiguousarray(
-      orientations.from_canonical(canonical, geometry.orientation))
-
-
 def probabilities_to_native_grid(probabilities: np.ndarray,
                                  geometry: Geometry) -> np.ndarray:
   """Takes probabilities back to the file's own shape and orientation.
 
-  Where the grid was resampled, the argmax of the result is smoother than what
-  `to_native_grid` gives.
+  Where the grid was resampled, the argmax of the result is smoother than a
+  label map of the nearest voxels would be.
 
   Args:
     probabilities: [x, y, z, classes] of shape `geometry.network_shape`.
