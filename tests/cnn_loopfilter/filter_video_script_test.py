@@ -207,7 +207,7 @@ def test_no_process_outlives_the_first(work):
     assert first.poll() is None
   first.kill()
   # Ends when the last process that writes there has ended.
-  first.communicate(timeout=60)
+  first.communicate(timeout=600)
   assert not (work / 'killed.y4m').exists()
 
 

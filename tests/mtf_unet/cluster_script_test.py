@@ -7,6 +7,7 @@ import pytest
 
 from mtf_unet import config as config_lib
 from mtf_unet import medical_dataset
+from tests import script_server
 from tests.mtf_unet import jobs
 from tests.mtf_unet import scans
 from tests.mtf_unet import train_process
@@ -31,10 +32,13 @@ def _work(tmp_path_factory):
   return folder
 
 
+def _flags(work):
+  return (f'--config={work}/config.py', f'--data_dir={work}/data',
+          f'--model_dir={work}/model')
+
+
 def _running(work, *flags):
-  return train_process.running(
-      f'--config={work}/config.py', f'--data_dir={work}/data',
-      f'--model_dir={work}/model', *flags)
+  return train_process.running(*_flags(work), *flags)
 
 
 def _stopped(process):
@@ -76,8 +80,7 @@ def test_a_job_stops_by_ctrl_c_or_with_its_worker_and_is_scored(work):
     (['--client=127.0.0.1:1'], '--client needs --cluster'),
 ], ids=['master', 'no cluster'])
 def test_wrong_flags_are_told_in_one_line(work, flags, words):
-  with _running(work, *flags) as process:
-    _, err = train_process.ended(process)
-  assert process.returncode == 1
-  assert err.startswith(f'error: {words}')
-  assert err.count('\n') == 1
+  done = script_server.run('scripts/mtf_unet/train.py', *_flags(work), *flags)
+  assert done.returncode == 1
+  assert done.stderr.startswith(f'error: {words}')
+  assert done.stderr.count('\n') == 1
