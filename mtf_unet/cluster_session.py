@@ -99,27 +99,33 @@ class Cluster:
         does not wait for it.
       BaseException: what the function raises.
     """
-    raised = []
-    thread = threading.Thread(target=_keeping, args=(function, raised),
-                              daemon=True)
+    raised, lost, over = [], [], threading.Event()
+    job = threading.Thread(target=_keeping, args=(function, raised, over),
+                           daemon=True)
+    # Ctrl-C comes in this thread, and would break into a question half asked.
+    watcher = threading.Thread(target=self._keep_watch, args=(lost, over),
+                               daemon=True)
     try:
-      thread.start()
-      lost = self._look_after(thread)
+      job.start()
+      watcher.start()
+      _wait(job, over)
     except KeyboardInterrupt:
-      _interrupt(thread)
-      self._look_after(thread)
+      _interrupt(job)
+      _wait(job, over)
       raise
-    self._explain(lost, raised[0] if raised else None)
-
-  def _look_after(self, thread):
-    """Waits for the end of a thread, or names a worker that is lost first."""
-    lost = ''
-    while thread.is_alive() and not lost:
-      thread.join(_SECONDS_BETWEEN_LOOKS)
-      lost = self._watch.lost()
+    over.set()
+    watcher.join()
     if lost:
-      thread.join(_GRACE_S)
-    return lost
+      job.join(_GRACE_S)
+    self._explain(lost[0] if lost else '', raised[0] if raised else None)
+
+  def _keep_watch(self, lost, over):
+    """Looks after the workers until something is over; keeps who is lost."""
+    while not over.wait(_SECONDS_BETWEEN_LOOKS):
+      reason = self._watch.lost()
+      if reason:
+        lost.append(reason)
+        over.set()
 
   def _explain(self, lost, error):
     """Raises what ended a run, if anything did."""
@@ -141,12 +147,13 @@ class Cluster:
       raise error
 
 
-def start_server(host, port, report):
+def start_server(host: str, port: int, report: Callable[[str], None]
+                 ) -> tf.distribute.Server:
   """Starts this process's own server, with the master in it.
 
   Args:
     host: at which the workers reach it, and nobody reaches it elsewhere.
-    port: likewise; 0 for a free one.
+    port: TCP port, likewise; 0 for a free one.
     report: receives a warning where others can reach it.
 
   Raises:
@@ -167,12 +174,20 @@ def start_server(host, port, report):
   return server
 
 
-def _keeping(function, raised):
-  """Calls a function and keeps what it raises."""
+def _keeping(function, raised, over):
+  """Calls a function, keeps what it raises and tells when it is over."""
   try:
     function()
   except BaseException as error:
     raised.append(error)
+  finally:
+    over.set()
+
+
+def _wait(thread, over):
+  """Waits for an event, or the end of a thread that could not tell it."""
+  while not over.wait(_SECONDS_BETWEEN_LOOKS) and thread.is_alive():
+    pass
 
 
 def _interrupt(thread):

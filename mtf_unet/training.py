@@ -194,6 +194,8 @@ def _run(job, source, validation):
     raise source.error from None
   finally:
     show.close()
+    # Stopped, the hooks leave the event files open and partly unwritten.
+    tf.compat.v1.summary.FileWriterCache.clear()
 
 
 class _WatchedSource:

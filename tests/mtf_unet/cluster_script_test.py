@@ -1,5 +1,6 @@
 """train.py on workers, as a user runs it."""
 
+import functools
 import json
 import signal
 
@@ -32,13 +33,9 @@ def _work(tmp_path_factory):
   return folder
 
 
-def _flags(work):
+def _flags(work, model):
   return (f'--config={work}/config.py', f'--data_dir={work}/data',
-          f'--model_dir={work}/model')
-
-
-def _running(work, *flags):
-  return train_process.running(*_flags(work), *flags)
+          f'--model_dir={model}')
 
 
 def _stopped(process):
@@ -48,19 +45,20 @@ def _stopped(process):
   return out, err.splitlines()[-1]
 
 
-def test_a_job_stops_by_ctrl_c_or_with_its_worker_and_is_scored(work):
+def test_a_job_stops_by_ctrl_c_or_with_its_worker_and_is_scored(work, tmp_path):
+  running = functools.partial(train_process.running, *_flags(work, tmp_path))
   with workers.running(2) as (cluster, processes):
-    with _running(work, f'--cluster={cluster}') as process:
-      train_process.wait_for_step(process, work / 'model', 5)
+    with running(f'--cluster={cluster}') as process:
+      train_process.wait_for_step(process, tmp_path, 5)
       process.send_signal(signal.SIGINT)
       _, last = _stopped(process)
     assert last.startswith('error: stopped; the same command resumes from step')
     step = int(last.split()[-1])
-    with _running(work, '--mode=eval', f'--cluster={cluster}') as process:
+    with running('--mode=eval', f'--cluster={cluster}') as process:
       out, err = train_process.ended(process)
     assert process.returncode == 0, err
-    with _running(work, f'--cluster={cluster}') as process:
-      train_process.wait_for_step(process, work / 'model', step + 5)
+    with running(f'--cluster={cluster}') as process:
+      train_process.wait_for_step(process, tmp_path, step + 5)
       processes[1].kill()
       began, last = _stopped(process)
   assert began.startswith(f'Resuming from step {step} of 100000')
@@ -79,8 +77,9 @@ def test_a_job_stops_by_ctrl_c_or_with_its_worker_and_is_scored(work):
      '--cluster: got it beside --master'),
     (['--client=127.0.0.1:1'], '--client needs --cluster'),
 ], ids=['master', 'no cluster'])
-def test_wrong_flags_are_told_in_one_line(work, flags, words):
-  done = script_server.run('scripts/mtf_unet/train.py', *_flags(work), *flags)
+def test_wrong_flags_are_told_in_one_line(work, tmp_path, flags, words):
+  done = script_server.run('scripts/mtf_unet/train.py', *_flags(work, tmp_path),
+                           *flags)
   assert done.returncode == 1
   assert done.stderr.startswith(f'error: {words}')
   assert done.stderr.count('\n') == 1
