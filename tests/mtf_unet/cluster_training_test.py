@@ -122,6 +122,7 @@ def test_the_cluster_predicts_as_one_process_does(together, pair):
   np.testing.assert_allclose(results[1], results[0], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_cluster_starts_warm_and_is_scored(together, pair, tmp_path):
   config = jobs.config(
       data={'num_classes': 5},
