@@ -3,6 +3,7 @@
 import _thread
 import glob
 import signal
+import threading
 import time
 
 import numpy as np
@@ -165,6 +166,21 @@ def test_on_ctrl_c_the_job_has_ended_before_the_caller_goes_on(
   with pytest.raises(KeyboardInterrupt):
     pair.run(job)
   assert ended == [True]
+
+
+def test_a_second_ctrl_c_does_not_wait_for_the_job(pair, ctrl_c_raises):
+  goes_on = threading.Event()
+  def job():
+    try:
+      _thread.interrupt_main()
+      while True:
+        time.sleep(0.01)
+    except KeyboardInterrupt:
+      _thread.interrupt_main()
+      goes_on.wait()
+  with pytest.raises(KeyboardInterrupt):
+    pair.run(job)
+  goes_on.set()
 
 
 @pytest.mark.slow
