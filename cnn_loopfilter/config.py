@@ -250,6 +250,9 @@ def build(cls: type, mapping: collections.abc.Mapping, prefix: str = ''):
     cls: of the result; its groups are dataclasses too.
     mapping: keys to values.
     prefix: of the keys in messages, with its dot.
+
+  Raises:
+    InputError: see `from_mapping`.
   """
   plain = _plain(cls, mapping, prefix)
   try:

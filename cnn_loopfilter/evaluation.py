@@ -167,7 +167,20 @@ def _totals(seconds, filters):
 
 def apply(plane_filter: PlaneFilter, plane: np.ndarray, qp: int,
           name: str) -> np.ndarray:
-  """Filters one plane and checks that its shape and type are kept."""
+  """Filters one plane and checks that its shape and type are kept.
+
+  Args:
+    plane_filter: the filter.
+    plane: uint8 or uint16 [height, width].
+    qp: of the frame, 0 to 63.
+    name: of the filter, for messages.
+
+  Returns:
+    The filtered plane.
+
+  Raises:
+    InputError: if they are not kept.
+  """
   filtered = plane_filter(plane, qp)
   if filtered.shape != plane.shape or filtered.dtype != plane.dtype:
     raise errors.InputError(

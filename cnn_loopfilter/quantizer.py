@@ -65,7 +65,11 @@ def to_integers(source: float_filter.FloatFilter,
 
 
 def scaled(source: float_filter.FloatFilter) -> list[float_filter.Layer]:
-  """Folds norms and the residual's scale into kernels and biases."""
+  """Folds norms and the residual's scale into kernels and biases.
+
+  Raises:
+    InputError: if the scale is no power of 2.
+  """
   layers = list(source.folded().layers)
   scale = np.float32(source.residual_scale)
   if np.frexp(scale)[0] != 0.5:

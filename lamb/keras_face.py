@@ -22,7 +22,11 @@ def module() -> types.ModuleType:
 
 
 def is_keras3() -> bool:
-  """Tells whether the Keras in use is of the third generation."""
+  """Tells whether the Keras in use is of the third generation.
+
+  Raises:
+    InputError: No Keras is installed.
+  """
   has_tensorflow = importlib.util.find_spec('tensorflow') is not None
   if importlib.util.find_spec('keras') is not None:
     keras = importlib.import_module('keras')

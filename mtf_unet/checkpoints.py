@@ -2,29 +2,25 @@
 
   config.json       the experiment, written when the training starts
   model.ckpt-N.*    the newest checkpoints
-  best/             the checkpoint of the best validation Dice, metrics.json
+  best/             see best_checkpoint.py
 """
 
 from collections.abc import Iterator
-from collections.abc import Sequence
 import contextlib
 import dataclasses
 import json
 import os
 import re
-import shutil
 
 import tensorflow as tf
 
 from mtf_unet import atomic_file
 from mtf_unet import config as config_lib
 from mtf_unet import errors
-from mtf_unet import model
 from mtf_unet import tensorflow_errors
 
 CONFIG_FILE = 'config.json'
 BEST_FOLDER = 'best'
-METRICS_FILE = 'metrics.json'
 
 
 def architecture(config: config_lib.Config) -> dict[str, object]:
@@ -106,6 +102,15 @@ def complete(model_dir: str) -> list[str]:
 def latest(model_dir: str) -> str | None:
   """Returns the newest complete checkpoint, or None."""
   return (complete(model_dir) or [None])[-1]
+
+
+def newest_step(model_dir: str) -> int:
+  """Returns the step at which a training in this folder goes on.
+
+  Raises:
+    InputError: if the newest checkpoint is damaged.
+  """
+  return step_of(latest(model_dir))
 
 
 def write_list(model_dir: str) -> None:
@@ -193,113 +198,3 @@ def _remove_half(checkpoint):
   for path in tf.io.gfile.glob(f'{checkpoint}.*'):
     if not whole or 'temp' in os.path.basename(path):
       tf.io.gfile.remove(path)
-
-
-class BestCheckpoint:
-  """Keeps a copy of the checkpoint with the highest score.
-
-  Args:
-    model_dir: the job's folder; the copy lies in its sub-folder best/.
-  """
-
-  def __init__(self, model_dir: str):
-    self._folder = os.path.join(model_dir, BEST_FOLDER)
-    self._fresh = self._folder + '.new'
-    # Stopped between the two renames of `offer`: the metrics come last, so
-    # a copy that has them is whole.
-    if not os.path.exists(self._folder) and os.path.exists(
-        os.path.join(self._fresh, METRICS_FILE)):
-      os.replace(self._fresh, self._folder)
-
-  @property
-  def score(self) -> float:
-    """The score of the copy, minus infinity without one."""
-    try:
-      with open(os.path.join(self._folder, METRICS_FILE),
-                encoding='utf-8') as file:
-        return float(json.load(file)['score'])
-    except (FileNotFoundError, ValueError, KeyError):
-      return float('-inf')
-
-  def offer(self, checkpoint: str, score: float) -> bool:
-    """Copies the checkpoint if its score beats the copy's; says whether.
-
-    Raises:
-      InputError: if the copy cannot be written; the older one is still there.
-    """
-    if not score > self.score:
-      return False
-    shutil.rmtree(self._fresh, ignore_errors=True)
-    try:
-      self._copy(checkpoint, score)
-    except OSError as error:
-      shutil.rmtree(self._fresh, ignore_errors=True)
-      raise errors.InputError(
-          f'{self._folder}: the best checkpoint could not be copied '
-          f'({error}); make space, then start the same command again'
-      ) from error
-    shutil.rmtree(self._folder, ignore_errors=True)
-    os.replace(self._fresh, self._folder)
-    return True
-
-  def _copy(self, checkpoint, score):
-    os.makedirs(self._fresh)
-    for path in tf.io.gfile.glob(checkpoint + '.*'):
-      shutil.copy(path, self._fresh)
-    write_list(self._fresh)
-    atomic_file.write_json(os.path.join(self._fresh, METRICS_FILE),
-                           {'score': score, 'step': step_of(checkpoint)})
-
-
-def resolve(path: str) -> str:
-  """Returns the checkpoint that a path or its folder means.
-
-  Raises:
-    InputError: if there is none.
-  """
-  checkpoint = latest(path) if tf.io.gfile.isdir(path) else path
-  if checkpoint is None or not tf.io.gfile.exists(checkpoint + '.index'):
-    raise errors.InputError(
-        f'config key training.warm_start: no checkpoint at {path!r}, expected '
-        'a checkpoint or a folder with one')
-  return checkpoint
-
-
-def warm_start_map(checkpoint: str, variables: Sequence[tf.Variable]
-                   ) -> tuple[dict[str, str], list[str]]:
-  """Finds the variables that a checkpoint can start.
-
-  A weight's moving average is preferred. The global step, averages and the
-  state of the optimizer, whose names go on from a weight's, start anew.
-
-  Args:
-    checkpoint: path prefix.
-    variables: of the new training.
-
-  Returns:
-    Names in the checkpoint to names here, where the shapes agree; and the
-    weights that no variable of the checkpoint fits.
-
-  Raises:
-    InputError: if nothing agrees, or the checkpoint is damaged.
-  """
-  with reading(checkpoint):
-    stored = dict(tf.train.list_variables(checkpoint))
-  weights = [v.op.name for v in variables if v.trainable]
-  found, left = {}, []
-  for variable in variables:
-    name = variable.op.name
-    if name == 'global_step' or name.startswith(f'{model.EMA_SCOPE}/') or any(
-        name.startswith((f'{weight}/', f'{weight}_')) for weight in weights):
-      continue
-    for source in (f'{model.EMA_SCOPE}/{name}', name):
-      if stored.get(source) == variable.shape.as_list():
-        found[source] = name
-        break
-    else:
-      left.append(name)
-  if not found:
-    raise errors.InputError(
-        f'config key training.warm_start: no variable of {checkpoint} has the '
-        'name and shape of one of this network')
-  return found, left

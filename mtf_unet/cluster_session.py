@@ -9,6 +9,7 @@ know the client before; its variables are freed with it.
 
 from collections.abc import Callable
 from collections.abc import Sequence
+import ctypes
 import threading
 
 import tensorflow as tf
@@ -22,8 +23,7 @@ from mtf_unet import worker_status
 _CLIENT_JOB = 'client'
 _LOOPBACK = '127.0.0.1'
 _SECONDS_BETWEEN_LOOKS = 0.5
-# What TensorFlow gets to end by itself once a worker is lost, and the watch to
-# find out whom an error of TensorFlow's was about.
+# What TensorFlow gets to end by itself once a worker is lost.
 _GRACE_S = 5.0
 
 # Where everything lies that has no other place: master weights, summaries.
@@ -90,28 +90,48 @@ class Cluster:
 
     The function runs in a thread of its own. A session that waits for a worker
     that is lost cannot be interrupted; then the thread is left behind, and
-    ends with the process.
+    ends with the process. Ctrl-C ends the thread as it would end a job without
+    workers, once the step that runs is done.
 
     Raises:
       InputError: if a worker is lost.
+      KeyboardInterrupt: on Ctrl-C, when the function has ended; a second one
+        does not wait for it.
       BaseException: what the function raises.
     """
-    raised = []
-    thread = threading.Thread(target=_keeping, args=(function, raised),
-                              daemon=True)
-    thread.start()
-    lost = ''
-    while thread.is_alive() and not lost:
-      thread.join(_SECONDS_BETWEEN_LOOKS)
-      lost = self._watch.lost()
+    raised, lost, over = [], [], threading.Event()
+    job = threading.Thread(target=_keeping, args=(function, raised, over),
+                           daemon=True)
+    # Ctrl-C comes in this thread, and would break into a question half asked.
+    watcher = threading.Thread(target=self._keep_watch, args=(lost, over),
+                               daemon=True)
+    try:
+      job.start()
+      watcher.start()
+      _wait(job, over)
+    except KeyboardInterrupt:
+      _interrupt(job)
+      _wait(job, over)
+      raise
+    over.set()
+    watcher.join()
     if lost:
-      thread.join(_GRACE_S)
-    self._explain(lost, raised[0] if raised else None)
+      job.join(_GRACE_S)
+    self._explain(lost[0] if lost else '', raised[0] if raised else None)
+
+  def _keep_watch(self, lost, over):
+    """Looks after the workers until something is over; keeps who is lost."""
+    while not over.wait(_SECONDS_BETWEEN_LOOKS):
+      reason = self._watch.lost()
+      if reason:
+        lost.append(reason)
+        over.set()
 
   def _explain(self, lost, error):
     """Raises what ended a run, if anything did."""
     cause = _of_tensorflow(error)
-    lost = lost or (self._lost_soon() if cause else '')
+    # A connection may break before its worker is missed.
+    lost = lost or (self._watch.ask_all() if cause else '')
     if lost:
       raise errors.InputError(
           f'--cluster: {lost}; start it again, then the same command resumes '
@@ -126,23 +146,14 @@ class Cluster:
     if error is not None:
       raise error
 
-  def _lost_soon(self):
-    """A connection may break before its worker is missed."""
-    pause = threading.Event()
-    for _ in range(int(_GRACE_S / _SECONDS_BETWEEN_LOOKS)):
-      lost = self._watch.lost()
-      if lost:
-        return lost
-      pause.wait(_SECONDS_BETWEEN_LOOKS)
-    return ''
 
-
-def start_server(host, port, report):
+def start_server(host: str, port: int, report: Callable[[str], None]
+                 ) -> tf.distribute.Server:
   """Starts this process's own server, with the master in it.
 
   Args:
     host: at which the workers reach it, and nobody reaches it elsewhere.
-    port: likewise; 0 for a free one.
+    port: TCP port, likewise; 0 for a free one.
     report: receives a warning where others can reach it.
 
   Raises:
@@ -163,12 +174,27 @@ def start_server(host, port, report):
   return server
 
 
-def _keeping(function, raised):
-  """Calls a function and keeps what it raises."""
+def _keeping(function, raised, over):
+  """Calls a function, keeps what it raises and tells when it is over."""
   try:
     function()
   except BaseException as error:
     raised.append(error)
+  finally:
+    over.set()
+
+
+def _wait(thread, over):
+  """Waits for an event, or the end of a thread that could not tell it."""
+  while not over.wait(_SECONDS_BETWEEN_LOOKS) and thread.is_alive():
+    pass
+
+
+def _interrupt(thread):
+  """Raises KeyboardInterrupt in a thread as soon as it is back in Python."""
+  ctypes.pythonapi.PyThreadState_SetAsyncExc(
+      # 0, no thread, where it was stopped while it started.
+      ctypes.c_ulong(thread.ident or 0), ctypes.py_object(KeyboardInterrupt))
 
 
 def _of_tensorflow(error):

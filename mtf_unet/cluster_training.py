@@ -7,6 +7,7 @@ takes the same model_fn and the same hooks.
 
 from collections.abc import Callable
 from collections.abc import Sequence
+import contextlib
 import dataclasses
 
 import tensorflow as tf
@@ -49,7 +50,8 @@ class BlocksHook(tf.estimator.SessionRunHook):
     return tf1.train.SessionRunArgs(None, {
         self.placeholders[name]: block for name, block in blocks.items()})
 
-  def end(self, session):
+  def close(self) -> None:
+    """Stops the pipeline, also of a training that did not reach its end."""
     self._session.close()
 
 
@@ -64,7 +66,7 @@ class WarmStartHook(tf.estimator.SessionRunHook):
     self._job = job
 
   def begin(self):
-    self._checkpoint, names = training.warm_start_names(self._job)
+    self._checkpoint, names = self._job.find_start()
     here = {variable.op.name: variable for variable in tf1.global_variables()}
     with tf.device(cluster_session.CLIENT_DEVICE):
       self._saver = tf1.train.Saver(
@@ -123,7 +125,7 @@ class ClusterJob(training.Job):
       summary = tf1.train.SummarySaverHook(
           save_steps=config.summary_every_steps, output_dir=self.model_dir,
           summary_op=tf1.summary.merge_all())
-      with tf1.train.SingularMonitoredSession(
+      with contextlib.closing(blocks), tf1.train.SingularMonitoredSession(
           [*hooks, blocks, WarmStartHook(self),
            tf1.train.NanTensorHook(spec.loss), *spec.training_hooks, summary,
            tf1.train.StopAtStepHook(last_step=config.steps)],

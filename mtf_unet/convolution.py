@@ -7,12 +7,17 @@ and the gradient to its filter are three operations, each widening its blocks
 by just the margin it reads (`window` has the formulas).
 """
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 
 from mtf_unet import halo
 from mtf_unet import recomputation
 from mtf_unet import window
 from mtf_unet.mtf_compat import mtf
+
+# One for all spatial dims, or one for each.
+Sizes = int | Sequence[int]
 
 
 def _is_split(mesh_impl, shape) -> bool:
@@ -189,7 +194,7 @@ class FilterGradientOperation(mtf.Operation):
         self.local, split_axes(mesh_impl, x.shape), 'SUM'))
 
 
-def split_axes(mesh_impl, shape: mtf.Shape) -> list[int]:
+def split_axes(mesh_impl: mtf.MeshImpl, shape: mtf.Shape) -> list[int]:
   """Lists the mesh axes along which a tensor of this shape is cut."""
   axes = map(mesh_impl.tensor_dimension_to_mesh_axis, shape.dims)
   return [axis for axis in axes if axis is not None]
@@ -215,7 +220,7 @@ def _per_axis(value, x, name) -> tuple[int, ...]:
 
 
 def convolution(x: mtf.Tensor, output_dim: mtf.Dimension, *,
-                kernel_size, strides=1, dilations=1,
+                kernel_size: Sizes, strides: Sizes = 1, dilations: Sizes = 1,
                 variable_dtype: mtf.VariableDType) -> mtf.Tensor:
   """Convolves with SAME padding and no bias.
 
@@ -252,7 +257,7 @@ def convolution(x: mtf.Tensor, output_dim: mtf.Dimension, *,
 
 
 def transposed_convolution(x: mtf.Tensor, output_dim: mtf.Dimension, *,
-                           kernel_size, strides,
+                           kernel_size: Sizes, strides: Sizes,
                            variable_dtype: mtf.VariableDType) -> mtf.Tensor:
   """Spreads x by a transposed convolution with SAME padding and no bias.
 

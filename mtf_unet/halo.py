@@ -7,14 +7,15 @@ other, the second exchanging what the first has widened, so corners are right.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 
 from mtf_unet.mtf_compat import mtf
 
 
-def exchange(mesh_impl, x, dims: Sequence[mtf.Dimension],
-             margins: Sequence[tuple[int, int]]):
+def exchange(mesh_impl: mtf.MeshImpl, x: Any, dims: Sequence[mtf.Dimension],
+             margins: Sequence[tuple[int, int]]) -> Any:
   """Widens every block by margins of its neighbours.
 
   Args:

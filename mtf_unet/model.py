@@ -56,9 +56,9 @@ def _import_blocks(mesh, mesh_impl, tensors, dims):
       mesh, mesh_impl.LaidOutTensor(list(tensors)), mtf.Shape(dims))
 
 
-def build_network(mesh: mtf.Mesh, mesh_impl, config: config_lib.Config,
-                  images: Sequence[tf.Tensor], shape: Sequence[int],
-                  drop: dropout.Dropout | None
+def build_network(mesh: mtf.Mesh, mesh_impl: mtf.MeshImpl,
+                  config: config_lib.Config, images: Sequence[tf.Tensor],
+                  shape: Sequence[int], drop: dropout.Dropout | None
                   ) -> tuple[unet.Network, mtf.Tensor, list[mtf.Dimension]]:
   """Builds images to logits.
 

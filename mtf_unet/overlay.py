@@ -10,6 +10,7 @@ from matplotlib.backends import backend_agg
 import numpy as np
 
 from mtf_unet import atomic_file
+from mtf_unet import orientations
 from mtf_unet import volumes
 
 # Okabe and Ito's colours, told apart by colour-blind readers too.
@@ -46,13 +47,13 @@ def draw(image: volumes.Volume, label: np.ndarray, *, num_classes: int,
   Returns:
     A PNG file.
   """
-  canonical, orientation = volumes.to_canonical(image)
+  canonical, orientation = orientations.to_canonical(image)
   spacing_mm = volumes.spacing_mm(canonical.affine)
   voxels = canonical.array
   if voxels.ndim == 4:
     voxels = voxels[..., 0]
   label, truth = (
-      None if array is None else volumes.turned(array, orientation)
+      None if array is None else orientations.turned(array, orientation)
       for array in (label, truth))
   cuts = central_slices(label if label.any() or truth is None else truth)
   window = np.percentile(voxels, (1, 99))

@@ -15,6 +15,7 @@ from scipy import ndimage
 
 from mtf_unet import config as config_lib
 from mtf_unet import errors
+from mtf_unet import orientations
 from mtf_unet import volumes
 
 
@@ -39,7 +40,7 @@ class Geometry:
 
   @property
   def orientation(self) -> np.ndarray:
-    """The [3, 2] orientation that `volumes.from_canonical` takes."""
+    """The [3, 2] orientation that `orientations.from_canonical` takes."""
     return np.stack([self.axes, self.signs], axis=1)
 
   @property
@@ -95,7 +96,7 @@ def to_grid(volume: volumes.Volume, data_config: config_lib.DataConfig
         f'{volume.path}: {array.shape[3]} channels, expected '
         f'data.channels={data_config.channels}')
   native_shape = array.shape[:3]
-  canonical, orientation = volumes.to_canonical(
+  canonical, orientation = orientations.to_canonical(
       dataclasses.replace(volume, array=array))
   shape = _grid_shape(canonical, data_config)
   grid = np.stack([
@@ -138,28 +139,21 @@ def to_input(grid: np.ndarray, geometry: Geometry,
   return np.pad(image, geometry.padding + ((0, 0),)), geometry
 
 
-def to_network_grid(volume: volumes.Volume,
-                    data_config: config_lib.DataConfig,
-                    size: tuple[int, int, int] | None = None
-                    ) -> tuple[np.ndarray, Geometry]:
-  """Turns a scan into the network's input; see `to_grid` and `to_input`.
-
-  Args:
-    volume: array [x, y, z] or [x, y, z, channels].
-    data_config: how.
-    size: the network's size where it is not `data_config.size`.
-
-  Returns:
-    (float32 [x, y, z, channels], Geometry).
-  """
-  grid, geometry = to_grid(volume, data_config)
-  return to_input(grid, geometry, data_config, size, volume.path)
-
-
 def to_network_grid_of_any_size(
     volume: volumes.Volume, data_config: config_lib.DataConfig
     ) -> tuple[np.ndarray, Geometry]:
-  """As `to_network_grid`, but no volume is too large: it keeps its edges."""
+  """Turns a scan into the network's input, whole: see `to_grid`, `to_input`.
+
+  Args:
+    volume: array [x, y, z] or [x, y, z, channels].
+    data_config: how; no volume is too large for its size.
+
+  Returns:
+    (float32 [x, y, z, channels] of shape `holding_size`, Geometry).
+
+  Raises:
+    InputError: as `to_grid`.
+  """
   grid, geometry = to_grid(volume, data_config)
   return to_input(grid, geometry, data_config,
                   holding_size(grid.shape[:3], data_config), volume.path)
@@ -174,45 +168,15 @@ def holding_size(shape: tuple[int, int, int],
 def label_to_grid(label: np.ndarray, geometry: Geometry) -> np.ndarray:
   """Takes a label map from the file's grid to `grid_shape`, nearest voxel."""
   return _stretch_nearest(
-      volumes.turned(label, geometry.orientation), geometry.grid_shape)
-
-
-def label_to_network_grid(label: np.ndarray, geometry: Geometry) -> np.ndarray:
-  """Takes a label map to the network's grid.
-
-  Args:
-    label: uint8 [x, y, z], on the file's own grid.
-    geometry: of the image.
-
-  Returns:
-    uint8 [x, y, z] of shape `geometry.network_shape`; padding is 0. Labels
-    are those of the nearest voxel, never a mixture.
-  """
-  return np.pad(label_to_grid(label, geometry), geometry.padding)
-
-
-def to_native_grid(label: np.ndarray, geometry: Geometry) -> np.ndarray:
-  """Takes a label map back to the file's own shape and orientation.
-
-  Args:
-    label: uint8 [x, y, z] of shape `geometry.network_shape`.
-    geometry: of the image.
-
-  Returns:
-    uint8 of shape `geometry.native_shape`.
-  """
-  canonical = _stretch_nearest(
-      without_padding(label, geometry), geometry.canonical_shape)
-  return np.ascontiguousarray(
-      volumes.from_canonical(canonical, geometry.orientation))
+      orientations.turned(label, geometry.orientation), geometry.grid_shape)
 
 
 def probabilities_to_native_grid(probabilities: np.ndarray,
                                  geometry: Geometry) -> np.ndarray:
   """Takes probabilities back to the file's own shape and orientation.
 
-  Where the grid was resampled, the argmax of the result is smoother than what
-  `to_native_grid` gives.
+  Where the grid was resampled, the argmax of the result is smoother than a
+  label map of the nearest voxels would be.
 
   Args:
     probabilities: [x, y, z, classes] of shape `geometry.network_shape`.
@@ -226,7 +190,8 @@ def probabilities_to_native_grid(probabilities: np.ndarray,
   native = np.empty(geometry.native_shape + inner.shape[3:], np.float32)
   for c in range(inner.shape[3]):
     canonical = _stretch_linear(inner[..., c], geometry.canonical_shape)
-    native[..., c] = volumes.from_canonical(canonical, geometry.orientation)
+    native[..., c] = orientations.from_canonical(
+        canonical, geometry.orientation)
   return native
 
 

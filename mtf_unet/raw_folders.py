@@ -20,6 +20,7 @@ import re
 import numpy as np
 
 from mtf_unet import errors
+from mtf_unet import orientations
 from mtf_unet import reference_records
 from mtf_unet import scan_files
 from mtf_unet import volumes
@@ -98,7 +99,7 @@ def read_case(case: RawCase, num_classes: int
   """
   if case.record is None:
     image = scan_files.read(case.images)
-    label = volumes.turned_like(
+    label = orientations.turned_like(
         scan_files.read_label(case.label, num_classes), image)
     volumes.check_same_grid(image, label)
     return image, label

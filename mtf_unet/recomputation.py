@@ -13,6 +13,7 @@ on its way down. XLA knows no such waiting; on a TPU it may merge the two.
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import tensorflow as tf
 
@@ -54,7 +55,7 @@ def is_recomputed(tensor: mtf.Tensor) -> bool:
   return isinstance(operation, Recomputable) and operation.recomputed
 
 
-def gated(mesh_impl: mtf.MeshImpl, blocks, after):
+def gated(mesh_impl: mtf.MeshImpl, blocks: Any, after: Any) -> Any:
   """Passes blocks on, but not before the blocks `after` are there.
 
   Args:
@@ -68,7 +69,7 @@ def gated(mesh_impl: mtf.MeshImpl, blocks, after):
   return mesh_impl.slicewise(local, blocks, after)
 
 
-def again(lowering: mtf.Lowering, tensor: mtf.Tensor, after):
+def again(lowering: mtf.Lowering, tensor: mtf.Tensor, after: Any) -> Any:
   """Returns the blocks of a tensor for a reader in the backward pass.
 
   Args:

@@ -21,6 +21,7 @@ import numpy as np
 from mtf_unet import dicom_series
 from mtf_unet import errors
 from mtf_unet import itk_volumes
+from mtf_unet import orientations
 from mtf_unet import volumes
 
 SUFFIXES = ('.nii.gz', '.nii', *itk_volumes.SUFFIXES)
@@ -44,7 +45,7 @@ def read(paths: Sequence[str | os.PathLike]) -> volumes.Volume:
   first, *others = [volumes.as_image(_read_numbers(path)) for path in paths]
   if not others:
     return first
-  parts = [first, *(volumes.turned_like(part, first) for part in others)]
+  parts = [first, *(orientations.turned_like(part, first) for part in others)]
   for part in parts[1:]:
     volumes.check_same_grid(first, part)
   return dataclasses.replace(first, array=np.concatenate(

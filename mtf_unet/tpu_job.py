@@ -21,6 +21,7 @@ from tensorflow_estimator.python.estimator.tpu import tpu_estimator
 
 from mtf_unet import block_files
 from mtf_unet import case_source
+from mtf_unet import checkpoints
 from mtf_unet import errors
 from mtf_unet import inference
 from mtf_unet import layout
@@ -137,7 +138,7 @@ class TpuJob(training.Job):
     """Builds the input of one host, the blocks of its cores."""
     replicas = tpu_input.host_replicas(self.system.assignment,
                                        params['context'].current_host)
-    start_step = training.start_step(self.model_dir)
+    start_step = checkpoints.newest_step(self.model_dir)
     if self.files is not None:
       return self.files.host_dataset(replicas, start_step=start_step)
     return tpu_input.host_dataset(source, self.config, self.partition,
@@ -173,7 +174,7 @@ def _model_fn(job, validation, show):
             job.system.host_devices(), job.system.cores))
     # Hooks run on the hosts: their operations lie outside of the program.
     with mtf.utils.outside_all_rewrites():
-      training.warm_start(job)
+      job.warm_start()
       saver = training.saver_hook(job, graph.lowering, validation)
       hooks = [mtf.MtfRestoreHook(graph.lowering), saver, show]
     return _tpu.TPUEstimatorSpec(

@@ -10,9 +10,6 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
-import glob
-import os
-import re
 from typing import Any
 
 import tensorflow as tf
@@ -22,7 +19,6 @@ from mtf_unet import case_source
 from mtf_unet import checkpoints
 from mtf_unet import config as config_lib
 from mtf_unet import errors
-from mtf_unet import evaluation
 from mtf_unet import inference
 from mtf_unet import input_pipeline
 from mtf_unet import layout
@@ -33,6 +29,8 @@ from mtf_unet import progress
 from mtf_unet import split_search
 from mtf_unet import summaries
 from mtf_unet import tensorflow_errors
+from mtf_unet import validation_listener
+from mtf_unet import warm_start
 from mtf_unet.mtf_compat import mtf
 
 
@@ -77,7 +75,14 @@ class Job:
 
   def warm_start(self) -> None:
     """Has the graph's variables start from a checkpoint, if they should."""
-    warm_start(self)
+    checkpoint, found = self.find_start()
+    if found:
+      tf.compat.v1.train.init_from_checkpoint(checkpoint, found)
+
+  def find_start(self) -> tuple[str, dict[str, str]]:
+    """Finds what the graph's variables start from; see `warm_start.find`."""
+    return warm_start.find(self.config.training.warm_start, self.model_dir,
+                           self.report)
 
   def predictor(self, size: Sequence[int]) -> inference.Predictor:
     """Builds a predictor for volumes of a size, on the same devices."""
@@ -145,12 +150,13 @@ def train(job: Job, source: case_source.CaseSource,
   if config.mesh.layout == config_lib.AUTO_LAYOUT:
     job.report(f'Mesh chosen: {split_search.describe(job.partition)}')
   checkpoints.check_folder(job.model_dir, config, training=True)
-  start = start_step(job.model_dir)
+  start = checkpoints.newest_step(job.model_dir)
   if start >= config.training.steps:
     job.report(f'{job.model_dir}: already at step {start} of '
                f'{config.training.steps}, nothing to train')
     if validation is not None:
-      _EvaluationListener(job, validation).after_save(None, start)
+      validation_listener.ValidationListener(job, validation).after_save(
+          None, start)
     return
   if start:
     job.report(f'Resuming from step {start} of {config.training.steps} '
@@ -188,6 +194,8 @@ def _run(job, source, validation):
     raise source.error from None
   finally:
     show.close()
+    # Stopped, the hooks leave the event files open and partly unwritten.
+    tf.compat.v1.summary.FileWriterCache.clear()
 
 
 class _WatchedSource:
@@ -217,17 +225,13 @@ def _run_config(job):
       save_summary_steps=config.summary_every_steps, log_step_count_steps=None)
 
 
-def start_step(model_dir: str) -> int:
-  """Returns the step at which a training in this folder goes on."""
-  return checkpoints.step_of(checkpoints.latest(model_dir))
-
-
 def _blocks_dataset(job, source):
   """Batches cut into the blocks of the mesh positions."""
   config = job.config
   dataset = input_pipeline.training_dataset(
       source, config.data, batch_size=config.training.batch_size,
-      seed=config.training.seed, start_step=start_step(job.model_dir),
+      seed=config.training.seed,
+      start_step=checkpoints.newest_step(job.model_dir),
       dimensions=config.network.dimensions)
   where = blocks.places(
       job.partition, model.dim_names(config),
@@ -263,31 +267,6 @@ def _model_fn(job, validation, show):
   return model_fn
 
 
-def warm_start(job: Job) -> None:
-  """Has the variables of a new training start from a checkpoint, if any."""
-  checkpoint, found = warm_start_names(job)
-  if found:
-    tf.compat.v1.train.init_from_checkpoint(checkpoint, found)
-
-
-def warm_start_names(job: Job) -> tuple[str, dict[str, str]]:
-  """Finds what a new training starts from, and reports it.
-
-  Returns:
-    The checkpoint, and its names of variables to their names here; nothing
-    where the training starts from itself or from seeds.
-  """
-  path = job.config.training.warm_start
-  if not path or checkpoints.latest(job.model_dir) is not None:
-    return '', {}
-  checkpoint = checkpoints.resolve(path)
-  found, left = checkpoints.warm_start_map(
-      checkpoint, tf.compat.v1.global_variables())
-  job.report(f'Starting {len(found)} variables from {checkpoint}'
-             + (f'; new: {", ".join(left)}' if left else ''))
-  return checkpoint, found
-
-
 def saver_hook(job: Job, lowering: mtf.Lowering,
                validation: case_source.CaseSource | None
                ) -> tf.estimator.CheckpointSaverHook:
@@ -303,56 +282,7 @@ def saver_hook(job: Job, lowering: mtf.Lowering,
                                  checkpoints.Saver(job.files_device))
   listeners = [mtf.MtfCheckpointSaverListener(lowering)]
   if validation is not None:
-    listeners.append(_EvaluationListener(job, validation))
+    listeners.append(validation_listener.ValidationListener(job, validation))
   return tf.estimator.CheckpointSaverHook(
       job.model_dir, save_steps=job.config.training.save_every_steps,
       listeners=listeners, save_graph_def=False)
-
-
-class _EvaluationListener(tf.estimator.CheckpointSaverListener):
-  """Scores checkpoints and keeps the best.
-
-  The graph to predict with is built once and given the weights of every
-  checkpoint; training's own graph stays as it is.
-  """
-
-  def __init__(self, job, validation):
-    self._job, self._validation = job, validation
-    self._best = checkpoints.BestCheckpoint(job.model_dir)
-    self._predictor = None
-    self._last = _last_scored(job.model_dir, start_step(job.model_dir))
-
-  def after_save(self, session, global_step_value):
-    config, step = self._job.config.training, int(global_step_value)
-    every = config.evaluate_every_steps
-    # Also after a resume, when the training was stopped while scoring.
-    due = step // every > self._last // every
-    finished = step >= config.steps and step > self._last
-    if due or finished:
-      self._last = step
-      self._score(step)
-
-  def _score(self, step):
-    job = self._job
-    if self._predictor is None:
-      self._predictor = inference.of_volumes(
-          job.config, job.partition, job.predictor)
-    checkpoint = checkpoints.latest(job.model_dir)
-    self._predictor.restore(checkpoint)
-    summary = evaluation.evaluate(self._predictor, self._validation,
-                                  job.config)
-    score = summary['mean'] if summary['mean'] is not None else 0.0
-    kept = self._best.offer(checkpoint, score)
-    evaluation.write_scores(evaluation.folder(job.model_dir), summary, step,
-                            job.run)
-    job.report(f'Step {step}: mean validation Dice {score:.4f}'
-               + (' (best so far, kept)' if kept else ''))
-
-
-def _last_scored(model_dir, up_to):
-  """The highest step, at most `up_to`, whose scores are written; else 0."""
-  names = glob.glob(os.path.join(
-      glob.escape(evaluation.folder(model_dir)), 'metrics-*.json'))
-  steps = [int(re.findall(r'\d+', os.path.basename(name))[0])
-           for name in names]
-  return max((step for step in steps if step <= up_to), default=0)

@@ -1,4 +1,4 @@
-"""NIfTI files to arrays and back: voxels, spacing (mm), affine, orientation.
+"""NIfTI files to arrays and back: voxels, spacing (mm), affine.
 
 Refused, each with one line that names the file: what is no NIfTI file, a
 truncated or damaged file, shapes other than [x, y, z] and [x, y, z, channels],
@@ -12,7 +12,6 @@ import pathlib
 import zlib
 
 import nibabel
-from nibabel import orientations
 import numpy as np
 
 from mtf_unet import atomic_file
@@ -212,66 +211,6 @@ def write_probabilities(path: str | os.PathLike, array: np.ndarray,
 def spacing_mm(affine: np.ndarray) -> tuple[float, float, float]:
   """Returns the distance in mm between voxels along each array axis."""
   return tuple(float(s) for s in np.linalg.norm(affine[:3, :3], axis=0))
-
-
-def canonical_orientation(affine: np.ndarray) -> np.ndarray:
-  """Returns [3, 2]: for each array axis its canonical axis and its sign.
-
-  Canonical: x to the right, y to the front, z to the top (RAS+), each by the
-  array axis that lies closest to it. The result is an `ornt` of nibabel.
-  """
-  return orientations.io_orientation(affine).astype(int)
-
-
-def to_canonical(volume: Volume) -> tuple[Volume, np.ndarray]:
-  """Turns a volume so that x runs right, y front, z top.
-
-  Args:
-    volume: in any orientation; oblique ones go to the closest axes.
-
-  Returns:
-    (the turned volume, the [3, 2] orientation that `from_canonical` undoes).
-  """
-  orientation = canonical_orientation(volume.affine)
-  array = turned(volume.array, orientation)
-  affine = volume.affine @ orientations.inv_ornt_aff(
-      orientation, volume.array.shape[:3])
-  return dataclasses.replace(volume, array=array, affine=affine), orientation
-
-
-def turned(array: np.ndarray, orientation: np.ndarray) -> np.ndarray:
-  """Turns [x, y, z] or [x, y, z, channels] to canonical orientation."""
-  return orientations.apply_orientation(array, orientation)
-
-
-def turned_like(volume: Volume, like: Volume) -> Volume:
-  """Turns a volume so that its axes run as those of another one.
-
-  Programs store the same grid with its axes turned: the label map of a DICOM
-  series often has its rows the other way round. No voxel changes its place.
-  """
-  turn = orientations.ornt_transform(
-      canonical_orientation(volume.affine), canonical_orientation(like.affine))
-  affine = volume.affine @ orientations.inv_ornt_aff(
-      turn, volume.array.shape[:3])
-  return dataclasses.replace(
-      volume, array=orientations.apply_orientation(volume.array, turn),
-      affine=affine)
-
-
-def from_canonical(array: np.ndarray, orientation: np.ndarray) -> np.ndarray:
-  """Turns a canonical array back to the file's own orientation.
-
-  Args:
-    array: [x, y, z] or [x, y, z, channels], canonical.
-    orientation: from `to_canonical`.
-
-  Returns:
-    The array with the file's own axes.
-  """
-  back = orientations.ornt_transform(
-      np.array([[0, 1], [1, 1], [2, 1]]), orientation)
-  return orientations.apply_orientation(array, back)
 
 
 def read_numbers(path: str | os.PathLike) -> Volume:

@@ -27,6 +27,8 @@ _REFUSALS = 2
 # One that is there and says nothing, its machine gone or stopped, is given
 # time: on a crowded machine answers come late.
 SILENCE_S = 30.0
+# While an answer is waited for.
+_SECONDS_BETWEEN_POLLS = 0.05
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +64,11 @@ class _Line:
     self._ask = self._channel.unary_unary(
         _METHOD, request_serializer=None, response_deserializer=Status.parse)
     self._call, self._refusals = None, 0
-    self.status = None
+    self.status, self.answered = None, False
+
+  def forget(self):
+    """Has the next question asked anew."""
+    self._call, self.answered = None, False
 
   def poll(self, silence_s) -> str:
     """Asks, or looks for the answer; says what is wrong, or ''."""
@@ -80,7 +86,7 @@ class _Line:
             else '')
 
   def _answered(self, status):
-    self._refusals = 0
+    self._refusals, self.answered = 0, True
     if self.status is None:
       self.status = status
     if status.incarnation != self.status.incarnation:
@@ -124,7 +130,7 @@ class Watch:
         report(f'Waiting for {names}')
       for line in waiting:
         line.poll(wait_s)
-      time.sleep(0.05)
+      time.sleep(_SECONDS_BETWEEN_POLLS)
 
   @property
   def devices(self) -> list[list[str]]:
@@ -142,6 +148,21 @@ class Watch:
       reason = line.poll(self._silence_s)
       if reason:
         return f'worker {line.name} {reason}'
+    return ''
+
+  def ask_all(self) -> str:
+    """Asks every worker anew and waits for the answers; says what `lost` says.
+
+    Answers on their way may be older than what made the caller ask. Takes at
+    most as long as a worker may be silent.
+    """
+    for line in self._lines:
+      line.forget()
+    while not all(line.answered for line in self._lines):
+      lost = self.lost()
+      if lost:
+        return lost
+      time.sleep(_SECONDS_BETWEEN_POLLS)
     return ''
 
   def close(self) -> None:

@@ -47,7 +47,13 @@ class External:
 
   def encode(self, frames: Iterable[frames_lib.Frame], qp: int,
              filters: str) -> Iterator[base.Coded]:
-    """Codes frames of one format; see `base.Codec`."""
+    """Codes frames of one format; see `base.Codec`.
+
+    Raises:
+      InputError: if the config has no encoder with these filters, the frames
+        are of several formats, or a program cannot be started, fails or does
+        not write what it should.
+    """
     base.check(filters, qp, largest_qp=63)
     if not self._encoders[filters]:
       raise errors.InputError(

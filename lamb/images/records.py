@@ -73,12 +73,13 @@ def open_split(dataset: str, split: str, data_dir: str | None,
   try:
     builder = tfds.builder(dataset, data_dir=data_dir)
     builder.download_and_prepare()
-  # What goes wrong in a download is of as many kinds as there are libraries.
+  # The data set's own code downloads, unpacks and reads: what it raises is of
+  # as many kinds as it has libraries (DownloadError, BadZipFile, ...).
   except Exception as error:
+    reason = str(error).strip().partition('\n')[0] or 'no reason told'
     raise errors.InputError(
         f'dataset {dataset}: not prepared in {data_dir or "~"} and could not '
-        f'be ({type(error).__name__}: {str(error).strip().splitlines()[0]}).'
-    ) from error
+        f'be ({type(error).__name__}: {reason}).') from error
   if split not in builder.info.splits:
     raise errors.InputError(
         f'split of {dataset}: got {split!r}, expected one of '

@@ -4,7 +4,6 @@ from collections.abc import Callable
 import contextlib
 import math
 import pathlib
-import socket
 import subprocess
 import time
 
@@ -13,6 +12,7 @@ import tensorflow as tf
 
 from mtf_unet import cluster
 from mtf_unet import cluster_session
+from mtf_unet import free_ports
 from mtf_unet.benchmark import block_step
 from mtf_unet.benchmark import measurement
 from mtf_unet.benchmark import mesh_step
@@ -26,30 +26,23 @@ _WAIT_S = 600.0
 WorkerCommand = Callable[[str, int], list[str]]
 
 
-def _free_ports(count):
-  with contextlib.ExitStack() as stack:
-    sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-    for one in sockets:
-      one.bind(('127.0.0.1', 0))
-    return [one.getsockname()[1] for one in sockets]
-
-
 @contextlib.contextmanager
 def _workers(count, command):
   """Runs workers; yields their numbers as processes and the connection."""
-  addresses = ','.join(f'127.0.0.1:{port}' for port in _free_ports(count))
-  children = [subprocess.Popen(command(addresses, task),
-                               stdout=subprocess.DEVNULL)
-              for task in range(count)]
-  try:
-    yield ([child.pid for child in children], cluster_session.Cluster(
-        cluster.parse(addresses), report=lambda line: None,
-        wait_s=_WAIT_S, silence_s=_WAIT_S))
-  finally:
-    for child in children:
-      child.terminate()
-    for child in children:
-      child.wait()
+  with free_ports.held(count) as ports:
+    addresses = ','.join(f'127.0.0.1:{port}' for port in ports)
+    children = [subprocess.Popen(command(addresses, task),
+                                 stdout=subprocess.DEVNULL)
+                for task in range(count)]
+    try:
+      yield ([child.pid for child in children], cluster_session.Cluster(
+          cluster.parse(addresses), report=lambda line: None,
+          wait_s=_WAIT_S, silence_s=_WAIT_S))
+    finally:
+      for child in children:
+        child.terminate()
+      for child in children:
+        child.wait()
 
 
 def _warm_up_workers(where, count):

@@ -57,7 +57,11 @@ ALL = (_mesh(1, 1, 1), _mesh(2, 1, 1), _mesh(2, 2, 1), _mesh(2, 2, 2), KERAS,
 
 
 def find(name: str) -> Variant:
-  """Returns the variant of that name, or raises InputError with the names."""
+  """Returns the variant of that name.
+
+  Raises:
+    InputError: with the known names, if there is none.
+  """
   for variant in ALL:
     if variant.name == name:
       return variant

@@ -93,9 +93,9 @@ def _random_float(rng):
   return float_filter.FloatFilter(tuple(layers), 2.0 ** -6)
 
 
-def _keras(source, plane):
+def _keras_model(source, entry):
   import tensorflow as tf
-  x = entry = tf.keras.Input([None, None, 2])
+  x = entry
   for layer in source.layers:
     x = tf.keras.layers.Conv2D(
         layer.kernel.shape[-1], 3, padding='same',
@@ -103,6 +103,12 @@ def _keras(source, plane):
   model = tf.keras.Model(entry, x)
   model.set_weights([w for layer in source.layers
                      for w in (layer.kernel, layer.bias)])
+  return model
+
+
+def _keras(source, plane):
+  import tensorflow as tf
+  model = _keras_model(source, tf.keras.Input([None, None, 2]))
 
   @tf.function
   def run(samples):
@@ -132,14 +138,7 @@ def _integers(source, plane, bits, kernels):
 def _tflite(source, plane):
   import tensorflow as tf
   height, width = plane.shape
-  x = entry = tf.keras.Input([height, width, 2], batch_size=1)
-  for layer in source.layers:
-    x = tf.keras.layers.Conv2D(
-        layer.kernel.shape[-1], 3, padding='same',
-        activation='relu' if layer.relu else None)(x)
-  model = tf.keras.Model(entry, x)
-  model.set_weights([w for layer in source.layers
-                     for w in (layer.kernel, layer.bias)])
+  model = _keras_model(source, tf.keras.Input([height, width, 2], batch_size=1))
   converter = tf.lite.TFLiteConverter.from_keras_model(model)
   converter.optimizations = [tf.lite.Optimize.DEFAULT]
   converter.target_spec.supported_ops = [

@@ -247,10 +247,10 @@ def main() -> None:
   except KeyboardInterrupt:
     if not _MODE.value.startswith('train'):
       raise
-    step = checkpoints.step_of(checkpoints.latest(_MODEL_DIR.value))
+    step = checkpoints.newest_step(_MODEL_DIR.value)
     raise errors.InputError(
         f'stopped; the same command resumes from step {step}') from None
 
 
 if __name__ == '__main__':
-  command_line.run(main)
+  command_line.run(main, finalize=False)

@@ -70,8 +70,9 @@ def _add_groups(config, cls):
         _add_groups(config[name], hint)
 
 
-def run(main: Callable[..., None], arguments: Sequence[str] = ()) -> None:
-  """Parses the flags and calls `main`.
+def run(main: Callable[..., None], arguments: Sequence[str] = (), *,
+        finalize: bool = True) -> None:
+  """Parses the flags, calls `main` and ends the program.
 
   A mistake in flags, config or files ends the program with status 1 and one
   line on standard error that begins with `error:`; so does Ctrl-C.
@@ -79,10 +80,21 @@ def run(main: Callable[..., None], arguments: Sequence[str] = ()) -> None:
   Args:
     main: takes the words beside the flags, one for each of `arguments`.
     arguments: what those words are; as a rule there are none.
+    finalize: whether Python takes itself down first. Not where a training may
+      leave threads of TensorFlow behind that call Python, as an input pipeline
+      does: one that calls it meanwhile aborts the process.
   """
   # What is for the user is printed; libraries speak of their insides.
   app.call_after_init(lambda: logging.set_verbosity(logging.ERROR))
-  app.run(lambda argv: _told(_call, main, arguments, argv), flags_parser=_parse)
+  try:
+    app.run(lambda argv: _told(_call, main, arguments, argv),
+            flags_parser=_parse)
+  except SystemExit as leave:
+    if finalize or isinstance(leave.code, str):
+      raise
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(leave.code or 0)
 
 
 def _call(main, arguments, argv):

@@ -1,11 +1,6 @@
 """The script as a user runs it: files in, table and report out."""
 
 import json
-import os
-import pathlib
-import subprocess
-import sys
-import types
 
 import numpy as np
 from PIL import Image
@@ -20,10 +15,10 @@ from cnn_loopfilter import prepare
 from cnn_loopfilter import records
 from cnn_loopfilter import training
 from cnn_loopfilter.codec import x265
+from tests import script_server
 
 pytestmark = pytest.mark.slow
 
-_ROOT = pathlib.Path(__file__).parents[2]
 _SETTINGS = {
     'data': {'patch_size': 16, 'stride': 16, 'chroma_stride': 16},
     'network': {'filters': (6, 6)},
@@ -53,27 +48,22 @@ def work(tmp_path_factory):
 
 
 def _compress(work, *flags):
-  result = subprocess.run(
-      [sys.executable, str(_ROOT / 'scripts/cnn_loopfilter/compress.py'),
-       f'--config={work}/config.py', f'--filter={work}/filter.npz',
-       f'--data_dir={work}/patches', f'--eval_dir={work}/patches',
-       f'--output_dir={work}/out', *flags],
-      capture_output=True, text=True, check=False,
-      env={**os.environ, 'PYTHONPATH': str(_ROOT)})
-  return types.SimpleNamespace(
-      status=result.returncode, out=result.stdout, err=result.stderr)
+  return script_server.run(
+      'scripts/cnn_loopfilter/compress.py', f'--config={work}/config.py',
+      f'--filter={work}/filter.npz', f'--data_dir={work}/patches',
+      f'--eval_dir={work}/patches', f'--output_dir={work}/out', *flags)
 
 
 def test_all_variants_stand_in_table_and_report(work):
   result = _compress(work, '--controls=magnitude,scratch',
                      f'--input={work}/picture.png')
-  assert result.status == 0, result.err
-  assert 'Traceback' not in result.err
+  assert result.returncode == 0, result.stderr
+  assert 'Traceback' not in result.stderr
   report = json.loads((work / 'out/report.json').read_text())
   names = ['before', 'pruned', 'compressed', 'magnitude pruned', 'magnitude',
            'scratch']
   assert list(report) == [*names, 'run']
-  lines = result.out.splitlines()
+  lines = result.stdout.splitlines()
   for name in names:
     assert any(line.startswith(name + ' ') for line in lines)
     assert len(report[name]['bd_rate_percent']) == 3
@@ -94,7 +84,7 @@ def test_all_variants_stand_in_table_and_report(work):
 ], ids=['control', 'filter', 'target'])
 def test_mistakes_are_told_in_one_line(work, flag, words):
   result = _compress(work, flag)
-  assert result.status == 1
-  assert result.err.splitlines()[-1].startswith('error: ')
-  assert words in result.err.splitlines()[-1]
-  assert 'Traceback' not in result.err
+  assert result.returncode == 1
+  assert result.stderr.splitlines()[-1].startswith('error: ')
+  assert words in result.stderr.splitlines()[-1]
+  assert 'Traceback' not in result.stderr

@@ -1,7 +1,6 @@
 """filter_video.py as a user runs it, with a tiny filter."""
 
 import os
-import pathlib
 import subprocess
 import sys
 
@@ -11,19 +10,17 @@ from cnn_loopfilter import artefact
 from cnn_loopfilter import frame_files
 from cnn_loopfilter import frames
 from cnn_loopfilter import side_file
+from tests import script_server
 from tests.cnn_loopfilter import clips
 from tests.cnn_loopfilter import integer_filters
 
-_ROOT = pathlib.Path(__file__).parents[2]
+_SCRIPT = 'scripts/cnn_loopfilter/filter_video.py'
 _SMALL = frames.Format(96, 64)
 _WORDS = ('F24:1', 'Ip', 'A10:11', 'C420mpeg2', 'XCOLORRANGE=FULL')
 
 
 def _run(folder, *words):
-  return subprocess.run(
-      [sys.executable, f'{_ROOT}/scripts/cnn_loopfilter/filter_video.py',
-       *words], cwd=folder, capture_output=True, text=True, check=False,
-      env={**os.environ, 'PYTHONPATH': str(_ROOT)})
+  return script_server.run(_SCRIPT, *words, cwd=folder)
 
 
 def _filter(folder, *words):
@@ -202,15 +199,15 @@ def test_wrong_names_are_told(work, words, message):
 def test_no_process_outlives_the_first(work):
   clips.write_y4m(work / 'endless.y4m', frames.Format(352, 288), 40)
   first = subprocess.Popen(
-      [sys.executable, f'{_ROOT}/scripts/cnn_loopfilter/filter_video.py',
-       'endless.y4m', 'killed.y4m', '--qp=30', '--filter=filter',
-       '--backend=numpy', '--workers=2'], cwd=work, stderr=subprocess.PIPE,
-      text=True, env={**os.environ, 'PYTHONPATH': str(_ROOT)})
+      [sys.executable, str(script_server.ROOT / _SCRIPT), 'endless.y4m',
+       'killed.y4m', '--qp=30', '--filter=filter', '--backend=numpy',
+       '--workers=2'], cwd=work, stderr=subprocess.PIPE, text=True,
+      env={**os.environ, 'PYTHONPATH': str(script_server.ROOT)})
   while 'of 40 frames' not in first.stderr.readline():
     assert first.poll() is None
   first.kill()
   # Ends when the last process that writes there has ended.
-  first.communicate(timeout=60)
+  first.communicate(timeout=600)
   assert not (work / 'killed.y4m').exists()
 
 

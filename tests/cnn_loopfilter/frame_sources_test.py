@@ -2,10 +2,6 @@
 
 import importlib
 import json
-import os
-import pathlib
-import subprocess
-import sys
 
 from absl import flags
 import numpy as np
@@ -17,8 +13,8 @@ from cnn_loopfilter import errors
 from cnn_loopfilter import pictures
 from cnn_loopfilter import prepare
 from cnn_loopfilter.codec import x265
+from tests import script_server
 
-_ROOT = pathlib.Path(__file__).parents[2]
 _SIZES = ((48, 64), (33, 51), (40, 40))
 
 
@@ -82,7 +78,8 @@ def folder(tmp_path_factory):
 @pytest.fixture
 def open_input(folder, monkeypatch):
   """The scripts' function, which finds datasets in `folder`."""
-  monkeypatch.syspath_prepend(str(_ROOT / 'scripts' / 'cnn_loopfilter'))
+  monkeypatch.syspath_prepend(
+      str(script_server.ROOT / 'scripts/cnn_loopfilter'))
   builder = tfds.builder
   monkeypatch.setattr(
       tfds, 'builder', lambda name: builder(name, data_dir=folder))
@@ -157,13 +154,11 @@ def test_what_is_no_dataset_of_pictures_is_told(open_input, name, message):
 
 @pytest.mark.slow
 def test_the_script_takes_the_name_of_a_dataset(folder, tmp_path):
-  done = subprocess.run(
-      [sys.executable, str(_ROOT / 'scripts/cnn_loopfilter/prepare_frames.py'),
-       f'--config={_ROOT}/configs/cnn_loopfilter/small.py',
-       '--input=tfds:lf_colour:test', f'--output={tmp_path}/a'],
-      capture_output=True, text=True, check=False,
-      env={**os.environ, 'PYTHONPATH': str(_ROOT),
-           'TFDS_DATA_DIR': str(folder)})
+  done = script_server.run(
+      'scripts/cnn_loopfilter/prepare_frames.py',
+      '--config=configs/cnn_loopfilter/small.py',
+      '--input=tfds:lf_colour:test', f'--output={tmp_path}/a',
+      env={'TFDS_DATA_DIR': str(folder)})
   assert done.returncode == 0, done.stderr
   assert 'a: 1 pictures by x265 medium' in done.stdout
   index = json.loads((tmp_path / 'a/index.json').read_text())

@@ -1,26 +1,17 @@
 """The scripts that write and measure a filter's other forms, as users run."""
 
-import os
-import pathlib
-import subprocess
-import sys
-
 import numpy as np
 from PIL import Image
 import pytest
 
 from cnn_loopfilter import artefact
 from cnn_loopfilter import pretrained
+from tests import script_server
 from tests.cnn_loopfilter import integer_filters
-
-_ROOT = pathlib.Path(__file__).parents[2]
-_SCRIPTS = _ROOT / 'scripts' / 'cnn_loopfilter'
 
 
 def _run(script, *flags):
-  return subprocess.run(
-      [sys.executable, str(_SCRIPTS / script), *flags], capture_output=True,
-      text=True, timeout=300, env={**os.environ, 'PYTHONPATH': str(_ROOT)})
+  return script_server.run(f'scripts/cnn_loopfilter/{script}', *flags)
 
 
 def _told(script, *flags):

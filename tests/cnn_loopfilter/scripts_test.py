@@ -22,6 +22,7 @@ from cnn_loopfilter import pictures
 from cnn_loopfilter import records
 from cnn_loopfilter import runtime
 from cnn_loopfilter.codec import x265
+from tests import script_server
 
 pytestmark = pytest.mark.slow
 
@@ -35,22 +36,15 @@ _SMALL = ('--config.network.filters=(8, 8)', '--config.training.steps=40',
           '--config.training.summary_every_steps=4')
 
 
-def _command(script, *flags):
-  return [sys.executable, str(_SCRIPTS / script), _CONFIG, *flags]
-
-
-def _start(*words):
-  return subprocess.Popen(
-      _command(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-      text=True, env={**os.environ, 'PYTHONPATH': str(_ROOT)})
+def _call(script, *flags):
+  return script_server.run(_SCRIPTS / script, _CONFIG, *flags)
 
 
 def _run(*words):
-  process = _start(*words)
-  out, err = process.communicate()
-  assert process.returncode == 0, err
-  assert 'Traceback' not in err
-  return out
+  done = _call(*words)
+  assert done.returncode == 0, done.stderr
+  assert 'Traceback' not in done.stderr
+  return done.stdout
 
 
 @pytest.fixture(scope='module')
@@ -128,10 +122,9 @@ def test_ten_bit_exports_agree_with_the_eight_bit_one(way):
     _run('export_dfp.py', f'--input={work}/filter.npz',
          f'--records={work}/patches', f'--output={work}/{name}',
          '--patches=32', '--sweeps=0', *flags)
-  subprocess.run(
-      [sys.executable, str(_SCRIPTS / 'change_depth.py'), '--depth=10',
-       f'--input={work}/eight', f'--output={work}/changed'], check=True,
-      env={**os.environ, 'PYTHONPATH': str(_ROOT)})
+  script_server.run(
+      _SCRIPTS / 'change_depth.py', '--depth=10', f'--input={work}/eight',
+      f'--output={work}/changed').check_returncode()
   plane = data.camera()[:61, :83]
   eight = runtime.load(work / 'eight', 'numpy').filter_plane(plane, 32)
   for name, most in (('ten', 1), ('changed', 0.625)):
@@ -181,7 +174,10 @@ def test_a_killed_training_ends_with_the_same_weights(way):
   work, _ = way
   flags = ('train.py', f'--data_dir={work}/patches',
            f'--model_dir={work}/killed', *_SMALL)
-  process = _start(*flags)
+  process = subprocess.Popen(
+      [sys.executable, str(_SCRIPTS / flags[0]), _CONFIG, *flags[1:]],
+      stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+      env={**os.environ, 'PYTHONPATH': str(_ROOT)})
   while not list((work / 'killed').glob('model.ckpt-20.index')):
     assert process.poll() is None, process.communicate()
     time.sleep(0.05)
@@ -338,10 +334,9 @@ _FAILING = (
         'anchor_preset', 'twice', 'anchor_qp', 'codec'])
 def test_mistakes_are_told_in_one_line(way, script, flags, words):
   work, _ = way
-  process = _start(script, *(flag.replace('{}', str(work)) for flag in flags))
-  _, err = process.communicate()
-  assert process.returncode == 1
-  assert err.splitlines()[-1].startswith('error: ')
-  assert words in err.splitlines()[-1]
-  assert 'Traceback' not in err
+  done = _call(script, *(flag.replace('{}', str(work)) for flag in flags))
+  assert done.returncode == 1
+  assert done.stderr.splitlines()[-1].startswith('error: ')
+  assert words in done.stderr.splitlines()[-1]
+  assert 'Traceback' not in done.stderr
   assert not (work / 'x').exists()

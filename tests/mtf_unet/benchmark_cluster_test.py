@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import subprocess
 import sys
 
@@ -13,6 +12,7 @@ from mtf_unet.benchmark import block_step
 from mtf_unet.benchmark import problem as problem_lib
 from mtf_unet.benchmark import process_rows
 from mtf_unet.benchmark import process_table
+from tests import script_server
 from tests.mtf_unet import user_environment
 
 _SCRIPT = user_environment.ROOT / 'scripts/mtf_unet/benchmark_cluster.py'
@@ -66,32 +66,24 @@ def test_a_row_that_failed_says_why():
   assert 'failed: no memory' in text.splitlines()[-1]
 
 
-def _run(*flags):
-  return subprocess.run([sys.executable, str(_SCRIPT), *flags],
-                        capture_output=True, text=True, check=False,
-                        env=user_environment.variables())
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize('flags, words', [
     (['--workers=3'], "--workers: got '3', expected numbers out of 2, 4, 8"),
     (['--row=none'], "--row: got 'none', expected one of 1 process, 1x1x1;"),
 ], ids=['workers', 'row'])
 def test_wrong_flags_are_told_in_one_line(flags, words):
-  done = _run(*flags)
+  done = script_server.run(_SCRIPT, *flags)
   assert done.returncode == 1
   assert done.stderr.startswith(f'error: {words}')
   assert done.stderr.count('\n') == 1
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    'CI' in os.environ, reason='starts processes that wait for each other, '
-    'which depends on timing; run it by hand')
 def test_two_workers_compute_the_loss_of_one_process():
   problem = problem_lib.Problem(base_filters=2, size=16, steps=1)
-  done = _run('--row=2 processes, 2x1x1', '--workers=2', '--base=2',
-              '--size=16', '--steps=1')
+  done = subprocess.run(
+      [sys.executable, str(_SCRIPT), '--row=2 processes, 2x1x1', '--workers=2',
+       '--base=2', '--size=16', '--steps=1'], capture_output=True, text=True,
+      check=False, env=user_environment.variables())
   assert done.returncode == 0, done.stderr
   report = json.loads(done.stdout.splitlines()[-1])
   alone = block_step.BlockStep(problem, (2, 1, 1))

@@ -19,6 +19,7 @@ from mtf_unet.benchmark import problem as problem_lib
 from mtf_unet.benchmark import rounds as rounds_lib
 from mtf_unet.benchmark import table as table_lib
 from mtf_unet.benchmark import variants as variants_lib
+from tests import script_server
 
 SCRIPT = (pathlib.Path(__file__).parents[2] / 'scripts' / 'mtf_unet'
           / 'benchmark.py')
@@ -172,8 +173,7 @@ def test_script_writes_every_row(tmp_path):
 
 
 def test_script_tells_an_unknown_variant_in_one_line():
-  done = subprocess.run([sys.executable, str(SCRIPT), '--variant=JAX'],
-                        capture_output=True, text=True, check=False)
+  done = script_server.run(SCRIPT, '--variant=JAX')
   assert done.returncode == 1
   assert done.stderr.startswith("error: variant: got 'JAX', expected one of")
   assert done.stderr.count('\n') == 1

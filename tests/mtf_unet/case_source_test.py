@@ -7,8 +7,8 @@ from mtf_unet import case_source
 from mtf_unet import config as config_lib
 from mtf_unet import errors
 from mtf_unet import medical_dataset
-from mtf_unet import preprocess
 from mtf_unet import raw_folders
+from tests.mtf_unet import grids
 from tests.mtf_unet import scans
 
 _CONFIG = config_lib.DataConfig(size=(16, 16, 16), validation_fraction=0.25)
@@ -35,12 +35,12 @@ def test_a_case_is_what_the_file_gives_in_prediction(folders):
   raw_case = next(c for c in raw_folders.find_cases(raw)
                   if c.name == case.name)
   scan, truth = raw_folders.read_case(raw_case, 3)
-  image, geometry = preprocess.to_network_grid(scan, _CONFIG)
+  image, geometry = grids.network_image(scan, _CONFIG)
   np.testing.assert_array_equal(case.image, image)
   np.testing.assert_array_equal(case.native_label, truth.array)
   assert case.geometry == geometry
   np.testing.assert_array_equal(
-      preprocess.to_native_grid(case.label, case.geometry), truth.array)
+      grids.native_label(case.label, case.geometry), truth.array)
 
 
 def test_volumes_larger_than_a_patch_stay_whole(folders):
@@ -51,7 +51,7 @@ def test_volumes_larger_than_a_patch_stay_whole(folders):
   assert case.image.shape == (10, 16, 8, 1)
   assert case.label.shape == (10, 16, 8)
   np.testing.assert_array_equal(
-      preprocess.to_native_grid(case.label, case.geometry),
+      grids.native_label(case.label, case.geometry),
       whole.native_label)
 
 

@@ -11,30 +11,16 @@ from mtf_unet import errors
 from tests.mtf_unet import jobs
 
 
-def _write(folder, step, variables=None, saver=None):
-  """Writes a checkpoint as a training does; returns its path prefix."""
-  variables = variables or {'head/bias': [1.0, 2.0]}
-  with tf.Graph().as_default(), tf.compat.v1.Session() as session:
-    for name, value in variables.items():
-      tf.compat.v1.get_variable(name, initializer=np.float32(value))
-    tf.compat.v1.get_variable('global_step', initializer=np.int64(step),
-                              trainable=False)
-    session.run(tf.compat.v1.global_variables_initializer())
-    return (saver or checkpoints.Saver)().save(
-        session, f'{folder}/model.ckpt', global_step=step,
-        write_meta_graph=False)
-
-
 def test_latest_goes_by_the_step_and_not_by_the_name(tmp_path):
   for step in (9, 100, 20):
-    _write(tmp_path, step)
+    jobs.write_checkpoint(tmp_path, step)
   assert checkpoints.latest(str(tmp_path)) == str(tmp_path / 'model.ckpt-100')
   assert checkpoints.step_of(str(tmp_path / 'model.ckpt-100')) == 100
 
 
 def test_latest_needs_no_list_and_passes_over_half_a_checkpoint(tmp_path):
   for step in (1, 2):
-    _write(tmp_path, step)
+    jobs.write_checkpoint(tmp_path, step)
   (tmp_path / 'model.ckpt-2.index').unlink()
   (tmp_path / 'checkpoint').write_bytes(b'\0garbage')
   assert checkpoints.latest(str(tmp_path)) == str(tmp_path / 'model.ckpt-1')
@@ -52,7 +38,7 @@ def test_an_empty_folder_has_no_checkpoint(tmp_path):
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path):
-  path = pathlib.Path(_write(tmp_path, 3) + '.index')
+  path = pathlib.Path(jobs.write_checkpoint(tmp_path, 3) + '.index')
   path.write_bytes(b'garbage' * 10)
   with pytest.raises(errors.InputError, match='ckpt-3: damaged') as told:
     checkpoints.step_of(str(tmp_path / 'model.ckpt-3'))
@@ -60,13 +46,13 @@ def test_a_damaged_checkpoint_is_named(tmp_path):
 
 
 def test_a_full_disk_leaves_the_older_checkpoint_and_no_half_file(tmp_path):
-  _write(tmp_path, 1)
+  jobs.write_checkpoint(tmp_path, 1)
   before = sorted(tmp_path.iterdir())
   soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
   resource.setrlimit(resource.RLIMIT_FSIZE, (10000, hard))
   try:
     with pytest.raises(errors.InputError) as told:
-      _write(tmp_path, 2, {'head/kernel': np.ones((100, 100))})
+      jobs.write_checkpoint(tmp_path, 2, {'head/kernel': np.ones((100, 100))})
   finally:
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
   assert ('model.ckpt-2: the checkpoint could not be written '
@@ -76,43 +62,10 @@ def test_a_full_disk_leaves_the_older_checkpoint_and_no_half_file(tmp_path):
   assert sorted(tmp_path.iterdir()) == before
 
 
-def test_best_keeps_the_highest_score(tmp_path):
-  best = checkpoints.BestCheckpoint(str(tmp_path))
-  assert best.score == float('-inf')
-  offers = {step: best.offer(_write(tmp_path, step), score)
-            for step, score in ((1, 0.5), (2, 0.4), (3, 0.5), (4, 0.6))}
-  assert offers == {1: True, 2: False, 3: False, 4: True}
-  assert checkpoints.complete(str(tmp_path / 'best')) == [
-      str(tmp_path / 'best' / 'model.ckpt-4')]
-  assert checkpoints.for_prediction(str(tmp_path)).endswith('best/model.ckpt-4')
-  # What a resumed training finds.
-  assert checkpoints.BestCheckpoint(str(tmp_path)).score == 0.6
-
-
-def test_best_survives_a_stop_between_its_renames(tmp_path):
-  checkpoints.BestCheckpoint(str(tmp_path)).offer(_write(tmp_path, 1), 0.5)
-  (tmp_path / 'best').rename(tmp_path / 'best.new')
-  assert checkpoints.BestCheckpoint(str(tmp_path)).score == 0.5
-  assert checkpoints.for_prediction(str(tmp_path)).endswith('best/model.ckpt-1')
-
-
-def test_best_that_cannot_be_copied_is_told_and_stays(tmp_path, monkeypatch):
-  best = checkpoints.BestCheckpoint(str(tmp_path))
-  best.offer(_write(tmp_path, 1), 0.5)
-
-  def full_disk(*_):
-    raise OSError(28, 'No space left on device')
-  monkeypatch.setattr(checkpoints.shutil, 'copy', full_disk)
-  with pytest.raises(errors.InputError, match='No space left on device'):
-    best.offer(_write(tmp_path, 2), 0.6)
-  assert best.score == 0.5
-  assert not (tmp_path / 'best.new').exists()
-
-
 def _trained(folder, **changes):
   config = jobs.config(**changes)
   checkpoints.write_config(str(folder), config)
-  _write(folder, 1)
+  jobs.write_checkpoint(folder, 1)
 
 
 @pytest.mark.parametrize('changes, words', [
@@ -173,48 +126,3 @@ def test_the_experiment_is_written_whole(tmp_path):
   stored = json.loads((tmp_path / 'config.json').read_text())['config']
   assert stored['network']['base_filters'] == 2
   assert stored['data']['augmentation']['noise_fine'] == 0.1
-
-
-_STORED = {
-    'encoder/kernel': np.ones(3), 'ema/encoder/kernel': np.full(3, 2.0),
-    'encoder/kernel/adam_m': np.zeros(3), 'encoder/moving_mean': np.ones(3),
-    'head/kernel': np.ones((3, 2)), 'ema/head/kernel': np.ones((3, 2))}
-
-
-def _map(path, head):
-  with tf.Graph().as_default():
-    make = lambda name, shape, trainable=True: tf.compat.v1.get_variable(
-        name, shape, trainable=trainable)
-    variables = [
-        make('encoder/kernel', [3]), make('head/kernel', head),
-        make('encoder/moving_mean', [3], False),
-        make('encoder/kernel/adam_m', [3], False),
-        make('encoder/kernel_slot_vr', [3], False),
-        make('ema/encoder/kernel', [3], False),
-        make('global_step', [], False)]
-    return checkpoints.warm_start_map(path, variables)
-
-
-@pytest.mark.parametrize('head, found, left', [
-    ([3, 2], {'ema/head/kernel': 'head/kernel'}, []),
-    ([3, 5], {}, ['head/kernel']),
-], ids=['same classes', 'other classes'])
-def test_warm_start_takes_averages_and_leaves_state_behind(tmp_path, head,
-                                                           found, left):
-  path = _write(tmp_path, 7, _STORED)
-  assert _map(path, head) == ({
-      'ema/encoder/kernel': 'encoder/kernel',
-      'encoder/moving_mean': 'encoder/moving_mean', **found}, left)
-
-
-def test_warm_start_from_another_network_is_refused(tmp_path):
-  with pytest.raises(errors.InputError, match='no variable of'):
-    _map(_write(tmp_path, 7, {'other': np.ones(3)}), [3, 2])
-
-
-def test_warm_start_takes_a_file_or_its_folder(tmp_path):
-  path = _write(tmp_path, 7)
-  assert checkpoints.resolve(path) == path
-  assert checkpoints.resolve(str(tmp_path)) == path
-  with pytest.raises(errors.InputError, match='training.warm_start'):
-    checkpoints.resolve(str(tmp_path / 'missing'))

@@ -1,25 +1,20 @@
 """train.py on workers, as a user runs it."""
 
+import functools
 import json
-import os
 import signal
-import subprocess
-import sys
-import time
 
 import pytest
 
-from mtf_unet import checkpoints
 from mtf_unet import config as config_lib
 from mtf_unet import medical_dataset
+from tests import script_server
 from tests.mtf_unet import jobs
 from tests.mtf_unet import scans
-from tests.mtf_unet import user_environment
+from tests.mtf_unet import train_process
 from tests.mtf_unet import workers
 
 pytestmark = pytest.mark.slow
-
-_TRAIN = user_environment.ROOT / 'scripts' / 'mtf_unet' / 'train.py'
 
 
 @pytest.fixture(scope='module', name='work')
@@ -38,47 +33,34 @@ def _work(tmp_path_factory):
   return folder
 
 
-def _start(work, *flags):
-  return subprocess.Popen(
-      [sys.executable, str(_TRAIN), f'--config={work}/config.py',
-       f'--data_dir={work}/data', f'--model_dir={work}/model', *flags],
-      stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-      env=user_environment.variables(),
-      # A shell that runs tests in the background may have Ctrl-C ignored.
-      preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
-
-
-def _wait_for(process, folder, step):
-  while process.poll() is None and checkpoints.step_of(
-      checkpoints.latest(str(folder))) < step:
-    time.sleep(0.05)
+def _flags(work, model):
+  return (f'--config={work}/config.py', f'--data_dir={work}/data',
+          f'--model_dir={model}')
 
 
 def _stopped(process):
-  out, err = process.communicate(timeout=120)
+  out, err = train_process.ended(process)
   assert process.returncode == 1, err
   assert 'Traceback' not in err, err
   return out, err.splitlines()[-1]
 
 
-@pytest.mark.skipif(
-    'CI' in os.environ, reason='ends processes in mid-step, which depends on '
-    'timing; run it by hand')
-def test_a_job_stops_by_ctrl_c_or_with_its_worker_and_is_scored(work):
+def test_a_job_stops_by_ctrl_c_or_with_its_worker_and_is_scored(work, tmp_path):
+  running = functools.partial(train_process.running, *_flags(work, tmp_path))
   with workers.running(2) as (cluster, processes):
-    process = _start(work, f'--cluster={cluster}')
-    _wait_for(process, work / 'model', 5)
-    process.send_signal(signal.SIGINT)
-    _, last = _stopped(process)
+    with running(f'--cluster={cluster}') as process:
+      train_process.wait_for_step(process, tmp_path, 5)
+      process.send_signal(signal.SIGINT)
+      _, last = _stopped(process)
     assert last.startswith('error: stopped; the same command resumes from step')
     step = int(last.split()[-1])
-    scored = _start(work, '--mode=eval', f'--cluster={cluster}')
-    out, err = scored.communicate(timeout=300)
-    assert scored.returncode == 0, err
-    process = _start(work, f'--cluster={cluster}')
-    _wait_for(process, work / 'model', step + 5)
-    processes[1].kill()
-    began, last = _stopped(process)
+    with running('--mode=eval', f'--cluster={cluster}') as process:
+      out, err = train_process.ended(process)
+    assert process.returncode == 0, err
+    with running(f'--cluster={cluster}') as process:
+      train_process.wait_for_step(process, tmp_path, step + 5)
+      processes[1].kill()
+      began, last = _stopped(process)
   assert began.startswith(f'Resuming from step {step} of 100000')
   name = cluster.split(',')[1]
   assert last == (
@@ -95,9 +77,9 @@ def test_a_job_stops_by_ctrl_c_or_with_its_worker_and_is_scored(work):
      '--cluster: got it beside --master'),
     (['--client=127.0.0.1:1'], '--client needs --cluster'),
 ], ids=['master', 'no cluster'])
-def test_wrong_flags_are_told_in_one_line(work, flags, words):
-  process = _start(work, *flags)
-  _, err = process.communicate(timeout=120)
-  assert process.returncode == 1
-  assert err.startswith(f'error: {words}')
-  assert err.count('\n') == 1
+def test_wrong_flags_are_told_in_one_line(work, tmp_path, flags, words):
+  done = script_server.run('scripts/mtf_unet/train.py', *_flags(work, tmp_path),
+                           *flags)
+  assert done.returncode == 1
+  assert done.stderr.startswith(f'error: {words}')
+  assert done.stderr.count('\n') == 1

@@ -5,7 +5,6 @@ import pytest
 from mtf_unet import cluster
 from mtf_unet import cluster_session
 from mtf_unet import errors
-from tests.mtf_unet import workers
 
 
 def test_workers_elsewhere_want_the_client_s_address():
@@ -15,6 +14,5 @@ def test_workers_elsewhere_want_the_client_s_address():
 
 
 def test_a_client_s_address_of_another_machine_is_refused():
-  (port,) = workers.free_ports(1)
   with pytest.raises(errors.InputError, match='cannot be listened on'):
-    cluster_session.start_server('203.0.113.9', port, print)
+    cluster_session.start_server('203.0.113.9', 0, print)

@@ -1,6 +1,10 @@
 """Workers on loopback train as one process does."""
 
+import _thread
 import glob
+import signal
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -119,6 +123,7 @@ def test_the_cluster_predicts_as_one_process_does(together, pair):
   np.testing.assert_allclose(results[1], results[0], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_cluster_starts_warm_and_is_scored(together, pair, tmp_path):
   config = jobs.config(
       data={'num_classes': 5},
@@ -138,6 +143,44 @@ def test_what_a_job_raises_reaches_the_caller(pair):
     raise KeyError('out of luck')
   with pytest.raises(KeyError, match='out of luck'):
     pair.run(fail)
+
+
+@pytest.fixture(name='ctrl_c_raises')
+def _ctrl_c_raises():
+  """A shell that runs tests in the background may have it ignored."""
+  before = signal.signal(signal.SIGINT, signal.default_int_handler)
+  yield
+  signal.signal(signal.SIGINT, before)
+
+
+def test_on_ctrl_c_the_job_has_ended_before_the_caller_goes_on(
+    pair, ctrl_c_raises):
+  ended = []
+  def job():
+    try:
+      _thread.interrupt_main()
+      while True:
+        time.sleep(0.01)
+    finally:
+      ended.append(True)
+  with pytest.raises(KeyboardInterrupt):
+    pair.run(job)
+  assert ended == [True]
+
+
+def test_a_second_ctrl_c_does_not_wait_for_the_job(pair, ctrl_c_raises):
+  goes_on = threading.Event()
+  def job():
+    try:
+      _thread.interrupt_main()
+      while True:
+        time.sleep(0.01)
+    except KeyboardInterrupt:
+      _thread.interrupt_main()
+      goes_on.wait()
+  with pytest.raises(KeyboardInterrupt):
+    pair.run(job)
+  goes_on.set()
 
 
 @pytest.mark.slow

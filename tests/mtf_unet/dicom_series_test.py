@@ -6,6 +6,7 @@ import SimpleITK as sitk
 
 from mtf_unet import dicom_series
 from mtf_unet import errors
+from mtf_unet import orientations
 from mtf_unet import volumes
 from tests.mtf_unet import dicom
 
@@ -184,4 +185,5 @@ def test_a_real_ct_has_the_grid_of_its_segmentation():
       (0.9765625, 0.9765625, 2.0))
   assert scan.array.min() == -1024
   # One file's rows run back, the other's to the front.
-  volumes.check_same_grid(*(volumes.to_canonical(v)[0] for v in (scan, label)))
+  volumes.check_same_grid(*(orientations.to_canonical(v)[0]
+                            for v in (scan, label)))

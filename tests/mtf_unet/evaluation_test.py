@@ -7,6 +7,7 @@ import pytest
 from mtf_unet import config as config_lib
 from mtf_unet import evaluation
 from mtf_unet import preprocess
+from tests.mtf_unet import grids
 from tests.mtf_unet import jobs
 
 _CONFIG = config_lib.Config(data=config_lib.DataConfig(size=(8, 8, 4)))
@@ -49,7 +50,7 @@ def test_scores_are_of_the_file_s_own_grid():
   geometry = preprocess.Geometry(
       native.shape, (1.0, 2.0, 3.0), (2, 1, 0), (-1, 1, -1), (6, 8, 4),
       (8, 8, 4))
-  seen = preprocess.label_to_network_grid(native, geometry)
+  seen = grids.network_label(native, geometry)
   case.image[..., 0] = seen
   case = case.__class__(case.name, case.image, seen, native, (1.0, 2.0, 3.0),
                         geometry)

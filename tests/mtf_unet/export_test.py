@@ -119,6 +119,7 @@ def test_an_ensemble_becomes_one_saved_model(plain):
   np.testing.assert_allclose(came, expected, atol=2e-5)
 
 
+@pytest.mark.slow
 def test_no_mesh_tensorflow_is_needed_to_predict(plain):
   program = '\n'.join([
       'import sys', 'sys.modules["mesh_tensorflow"] = None',

@@ -85,6 +85,20 @@ def write_weights(folder, of, seed=0):
   checkpoints.write_config(str(folder), of)
 
 
+def write_checkpoint(folder, step, variables=None):
+  """Writes some variables as a training does; returns the path prefix."""
+  variables = variables or {'head/bias': [1.0, 2.0]}
+  with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+    for name, value in variables.items():
+      tf.compat.v1.get_variable(name, initializer=np.float32(value))
+    tf.compat.v1.get_variable('global_step', initializer=np.int64(step),
+                              trainable=False)
+    session.run(tf.compat.v1.global_variables_initializer())
+    return checkpoints.Saver().save(
+        session, f'{folder}/model.ckpt', global_step=step,
+        write_meta_graph=False)
+
+
 def weights(checkpoint):
   """Returns every variable of a checkpoint by name."""
   reader = tf.train.load_checkpoint(str(checkpoint))

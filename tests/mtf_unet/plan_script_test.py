@@ -1,21 +1,14 @@
 """scripts/mtf_unet/plan.py and measure_plan.py, as a user runs them."""
 
 import json
-import os
-import pathlib
-import subprocess
-import sys
 
 import pytest
 
-_ROOT = pathlib.Path(__file__).parents[2]
-_SCRIPTS = _ROOT / 'scripts' / 'mtf_unet'
+from tests import script_server
 
 
 def _run(script, *arguments):
-  return subprocess.run(
-      [sys.executable, str(_SCRIPTS / script), *arguments], cwd=_ROOT,
-      capture_output=True, text=True, check=False)
+  return script_server.run(f'scripts/mtf_unet/{script}', *arguments)
 
 
 def _plan(*arguments, config='lits_512'):
@@ -102,9 +95,6 @@ def test_measured_table_has_a_line_for_each_size(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    'CI' in os.environ, reason='starts processes that wait for each other, '
-    'which depends on timing; run it by hand')
 def test_a_worker_takes_what_is_planned_within_15_percent(tmp_path):
   output = tmp_path / 'measured.json'
   done = _run('measure_plan.py', '--sizes=48', '--processes=2', '--steps=1',

@@ -1,13 +1,10 @@
 """The script as a user runs it: exit status, one line, no traceback."""
 
-import subprocess
-import sys
-
 import pytest
 
 from mtf_unet import medical_dataset
+from tests import script_server
 from tests.mtf_unet import scans
-from tests.mtf_unet import user_environment
 
 pytestmark = pytest.mark.slow
 
@@ -21,13 +18,9 @@ def get_config():
 
 def _run(tmp_path, *flags):
   (tmp_path / 'config.py').write_text(_CONFIG)
-  return subprocess.run(
-      [sys.executable,
-       str(user_environment.ROOT / 'scripts/mtf_unet/prepare_volumes.py'),
-       f'--config={tmp_path}/config.py', f'--input={tmp_path}/raw',
-       f'--data_dir={tmp_path}/data', *flags],
-      capture_output=True, text=True, timeout=120, check=False,
-      env=user_environment.variables())
+  return script_server.run(
+      'scripts/mtf_unet/prepare_volumes.py', f'--config={tmp_path}/config.py',
+      f'--input={tmp_path}/raw', f'--data_dir={tmp_path}/data', *flags)
 
 
 def test_a_good_folder_is_prepared_with_progress(tmp_path):

@@ -10,6 +10,7 @@ from mtf_unet import config as config_lib
 from mtf_unet import errors
 from mtf_unet import preprocess
 from mtf_unet import volumes
+from tests.mtf_unet import grids
 from tests.mtf_unet import scans
 
 _CONFIG = config_lib.DataConfig(size=(16, 16, 16))
@@ -28,20 +29,20 @@ _SIGNS = strategies.tuples(*[strategies.sampled_from((1, -1))] * 3)
 @hypothesis.settings(max_examples=20, deadline=None)
 def test_labels_come_back_to_the_file_s_own_grid(axes, signs):
   image, label = scans.pair(1)
-  _, geometry = preprocess.to_network_grid(
+  _, geometry = grids.network_image(
       _volume(image, axes=axes, signs=signs), _CONFIG)
-  network = preprocess.label_to_network_grid(label, geometry)
+  network = grids.network_label(label, geometry)
   assert network.shape == (16, 16, 16)
   np.testing.assert_array_equal(
-      preprocess.to_native_grid(network, geometry), label)
+      grids.native_label(network, geometry), label)
 
 
 def test_probabilities_come_back_to_the_file_s_own_grid():
   image, label = scans.pair(1)
   orientation = {'axes': (2, 0, 1), 'signs': (1, -1, -1)}
-  _, geometry = preprocess.to_network_grid(
+  _, geometry = grids.network_image(
       _volume(image, **orientation), _CONFIG)
-  one_hot = np.eye(3)[preprocess.label_to_network_grid(label, geometry)]
+  one_hot = np.eye(3)[grids.network_label(label, geometry)]
   native = preprocess.probabilities_to_native_grid(one_hot, geometry)
   assert native.shape == label.shape + (3,)
   np.testing.assert_array_equal(native.argmax(axis=-1), label)
@@ -49,17 +50,17 @@ def test_probabilities_come_back_to_the_file_s_own_grid():
 
 def test_every_orientation_shows_the_network_the_same():
   image, _ = scans.pair(0)
-  straight, _ = preprocess.to_network_grid(_volume(image), _CONFIG)
+  straight, _ = grids.network_image(_volume(image), _CONFIG)
   turned = volumes.Volume(
       image.transpose(2, 0, 1)[::-1], scans.affine(
           axes=(2, 0, 1), signs=(-1, 1, 1), spacing_mm=(3.0, 1.5, 2.0)), '')
-  also, _ = preprocess.to_network_grid(turned, _CONFIG)
+  also, _ = grids.network_image(turned, _CONFIG)
   np.testing.assert_array_equal(straight, also)
 
 
 def test_padding_is_the_mean_and_centred():
   image, _ = scans.pair(0, shape=(9, 12, 8))
-  padded, geometry = preprocess.to_network_grid(_volume(image), _CONFIG)
+  padded, geometry = grids.network_image(_volume(image), _CONFIG)
   assert geometry.padding == ((3, 4), (2, 2), (4, 4))
   inside = padded[3:12, 2:14, 4:12]
   assert inside.mean() == pytest.approx(0, abs=1e-6)
@@ -93,12 +94,10 @@ def test_resize_stretches_to_the_size_and_labels_stay_labels():
   config = dataclasses.replace(_CONFIG, fit='resize', size=(16, 16, 24))
   image, label = scans.pair(0)
   label[label == 1] = 0  # 0 and 2 alone: an interpolated border would be 1.
-  network, geometry = preprocess.to_network_grid(_volume(image), config)
-  resized = preprocess.label_to_network_grid(label, geometry)
+  network, geometry = grids.network_image(_volume(image), config)
+  resized = grids.network_label(label, geometry)
   assert network.shape[:3] == resized.shape == (16, 16, 24)
   assert set(np.unique(resized)) == {0, 2}
-  np.testing.assert_array_equal(
-      preprocess.to_native_grid(resized, geometry), label)
 
 
 def test_hounsfield_is_the_reference_s_window():
@@ -134,7 +133,7 @@ def test_network_size_is_the_smallest_that_splits(
 def test_too_large_a_volume_is_told_a_size_that_fits():
   image, _ = scans.pair(0, shape=(10, 20, 8))
   with pytest.raises(errors.InputError) as caught:
-    preprocess.to_network_grid(_volume(image), _CONFIG)
+    grids.network_image(_volume(image), _CONFIG)
   assert str(caught.value) == (
       'some.nii: 10x20x8 voxels do not fit the size 16x16x16; '
       'data.size=(16, 24, 16) holds them')
@@ -142,11 +141,11 @@ def test_too_large_a_volume_is_told_a_size_that_fits():
 
 def test_prediction_may_take_a_larger_size():
   image, label = scans.pair(0, shape=(10, 20, 8))
-  network, geometry = preprocess.to_network_grid(
+  network, geometry = grids.network_image(
       _volume(image), _CONFIG, size=(16, 24, 16))
   assert network.shape == (16, 24, 16, 1)
-  np.testing.assert_array_equal(preprocess.to_native_grid(
-      preprocess.label_to_network_grid(label, geometry), geometry), label)
+  np.testing.assert_array_equal(grids.native_label(
+      grids.network_label(label, geometry), geometry), label)
 
 
 def test_another_number_of_channels_is_refused():
@@ -155,7 +154,7 @@ def test_another_number_of_channels_is_refused():
 
 
 def test_geometry_survives_a_record():
-  _, geometry = preprocess.to_network_grid(
+  _, geometry = grids.network_image(
       _volume(axes=(1, 2, 0), signs=(1, -1, 1)), _CONFIG)
   assert preprocess.Geometry.from_numbers(geometry.to_numbers()) == geometry
 

@@ -47,11 +47,11 @@ _STEPS = {
 _QUICK = ('z on 2 cores', 'x and y on 4 cores', 'batch, x and y on 8 cores')
 
 
-def _cases(choices):
+def _cases(choices, quick=_QUICK):
   """Parameters (mesh, choice); those that are not quick are marked slow."""
   return [
       pytest.param(simd_bench.MESHES[name], choice, id=f'{choice}, {name}',
-                   marks=[] if name in _QUICK and choice != 'instance' else
+                   marks=[] if name in quick and choice != 'instance' else
                    pytest.mark.slow)
       for name, choice in choices]
 
@@ -218,7 +218,8 @@ def _assert_equal_weights(came, expected, weights):
                          expected[name], name)
 
 
-@pytest.mark.parametrize('mesh, optimizer', _cases(_STEPS.items()))
+@pytest.mark.parametrize('mesh, optimizer', _cases(
+    _STEPS.items(), quick=['z on 2 cores']))
 def test_a_step_equals_that_of_one_device(mesh, optimizer):
   built = simd_bench.replicate(
       mesh, _ARRAYS, _training_program(_job(mesh, optimizer)))

@@ -3,9 +3,6 @@
 import json
 import pathlib
 import signal
-import subprocess
-import sys
-import time
 import types
 
 import nibabel
@@ -13,14 +10,14 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from mtf_unet import checkpoints
 from mtf_unet import config as config_lib
 from mtf_unet import dicom_series
 from mtf_unet import medical_dataset
+from tests import script_server
 from tests.mtf_unet import dicom
 from tests.mtf_unet import jobs
 from tests.mtf_unet import scans
-from tests.mtf_unet import user_environment
+from tests.mtf_unet import train_process
 
 pytestmark = pytest.mark.slow
 
@@ -48,23 +45,15 @@ def work(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def train(work):
-  """Runs the script with flags; see script_server."""
-  server = subprocess.Popen(
-      [sys.executable, '-m', 'tests.mtf_unet.script_server'],
-      cwd=user_environment.ROOT,
-      stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-      env=user_environment.variables())
-
+  """Runs the script with flags."""
   def run(*flags, config='good.py', model='model'):
     arguments = [f'--config={work}/{config}', f'--data_dir={work}/data',
                  f'--model_dir={work}/{model}', *flags]
-    server.stdin.write(json.dumps([a for a in arguments if a]) + '\n')
-    server.stdin.flush()
-    status, out, err = json.loads(server.stdout.readline())
-    return types.SimpleNamespace(status=status, out=out, err=err)
-  yield run
-  server.stdin.close()
-  assert server.wait(timeout=60) == 0
+    done = script_server.run('scripts/mtf_unet/train.py',
+                             *filter(None, arguments))
+    return types.SimpleNamespace(
+        status=done.returncode, out=done.stdout, err=done.stderr)
+  return run
 
 
 @pytest.fixture(scope='module')
@@ -210,12 +199,10 @@ def test_a_dry_run_describes_the_job_of_a_tpu_and_leaves_nothing(train, work):
 
 
 def test_volumes_are_cut_for_a_tpu_of_many_hosts(train, work, tmp_path):
-  done = subprocess.run(
-      [sys.executable, 'scripts/mtf_unet/cut_volumes.py',
-       f'--config={work}/good.py', '--config.data.augmentation.noise_fine=0.0',
-       f'--data_dir={work}/data', f'--output={tmp_path}/blocks'],
-      cwd=user_environment.ROOT, env=user_environment.variables(),
-      capture_output=True, text=True, check=False)
+  done = script_server.run(
+      'scripts/mtf_unet/cut_volumes.py', f'--config={work}/good.py',
+      '--config.data.augmentation.noise_fine=0.0', f'--data_dir={work}/data',
+      f'--output={tmp_path}/blocks')
   assert done.returncode == 0, done.stderr
   assert done.stdout.endswith('cases in 2x1x1 blocks\n')
   assert len(list((tmp_path / 'blocks' / '000000').iterdir())) == 2
@@ -229,11 +216,9 @@ def test_volumes_are_cut_for_a_tpu_of_many_hosts(train, work, tmp_path):
 
 
 def test_the_collectives_are_told_and_written(work, tmp_path):
-  done = subprocess.run(
-      [sys.executable, 'scripts/mtf_unet/inspect_tpu_program.py',
-       f'--config={work}/good.py', f'--json={tmp_path}/all.json'],
-      cwd=user_environment.ROOT, env=user_environment.variables(),
-      capture_output=True, text=True, check=False)
+  done = script_server.run(
+      'scripts/mtf_unet/inspect_tpu_program.py', f'--config={work}/good.py',
+      f'--json={tmp_path}/all.json')
   assert done.returncode == 0, done.stderr
   assert '| layer | pass | kind | groups |' in done.stdout
   content = json.loads((tmp_path / 'all.json').read_text())
@@ -320,42 +305,27 @@ def test_results_never_overwrite_a_scan_or_each_other(trained, train, work):
   _one_line(_predict(train, work, 'once', 'good.py'), 'cannot be made')
 
 
-def _start(work, *flags):
-  # A shell that runs tests in the background may have Ctrl-C ignored.
-  return subprocess.Popen(
-      [sys.executable, str(user_environment.ROOT / 'scripts/mtf_unet/train.py'),
-       f'--config={work}/good.py', f'--data_dir={work}/data', *flags],
-      stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-      env=user_environment.variables(),
-      preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
-
-
-def _stop_at(process, folder, step, number):
-  """Sends a signal as soon as a checkpoint of `step` or later exists."""
-  def newest():
-    path = checkpoints.latest(str(folder))
-    return int(path.rpartition('-')[2]) if path else 0
-  while newest() < step and process.poll() is None:
-    time.sleep(0.01)
-  process.send_signal(number)
-  return process.communicate(timeout=300)
-
-
 def test_stopped_by_ctrl_c_and_by_kill_it_ends_where_it_would_have(train,
                                                                    work):
   flags = [f'--config.training.steps={_STEPS}',
            '--config.training.save_every_steps=5']
   assert train(*flags, model='straight').status == 0
   folder = work / 'stopped'
-  process = _start(work, f'--model_dir={folder}', *flags)
-  _, err = _stop_at(process, folder, 5, signal.SIGINT)
+  started = [f'--config={work}/good.py', f'--data_dir={work}/data',
+             f'--model_dir={folder}', *flags]
+  with train_process.running(*started) as process:
+    train_process.wait_for_step(process, folder, 5)
+    process.send_signal(signal.SIGINT)
+    _, err = train_process.ended(process)
   assert process.returncode == 1
   assert 'Traceback' not in err
   last = err.splitlines()[-1]
   assert last.startswith('error: stopped; the same command resumes from step')
   step = int(last.split()[-1])
-  process = _start(work, f'--model_dir={folder}', *flags)
-  out, _ = _stop_at(process, folder, step + 5, signal.SIGKILL)
+  with train_process.running(*started) as process:
+    train_process.wait_for_step(process, folder, step + 5)
+    process.kill()
+    out, _ = train_process.ended(process)
   assert process.returncode == -signal.SIGKILL
   assert out.startswith(f'Resuming from step {step} of {_STEPS}')
   result = train(*flags, model='stopped')

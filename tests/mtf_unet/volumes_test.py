@@ -1,4 +1,3 @@
-import itertools
 import pathlib
 
 import nibabel
@@ -10,9 +9,6 @@ from mtf_unet import volumes
 from tests.mtf_unet import scans
 
 _SHARED = pathlib.Path(__file__).parents[3] / 'shared/data/volumes'
-_ORIENTATIONS = [
-    (axes, signs) for axes in itertools.permutations(range(3))
-    for signs in itertools.product((1, -1), repeat=3)]
 
 
 @pytest.fixture
@@ -150,31 +146,6 @@ def test_check_same_grid_refuses_other_grids(label, words):
 def test_spacing_is_that_of_the_array_axes():
   matrix = scans.affine(axes=(2, 0, 1), signs=(-1, 1, -1))
   assert volumes.spacing_mm(matrix) == pytest.approx(scans.SPACING_MM)
-
-
-@pytest.mark.parametrize('axes, signs', _ORIENTATIONS, ids=str)
-def test_canonical_keeps_every_voxel_in_its_place(axes, signs):
-  array = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
-  volume = volumes.Volume(array, scans.affine(axes, signs), 'some.nii')
-  canonical, orientation = volumes.to_canonical(volume)
-  assert nibabel.aff2axcodes(canonical.affine) == ('R', 'A', 'S')
-  there = np.argwhere(canonical.array == array[1, 2, 0])[0]
-  np.testing.assert_allclose(canonical.affine @ (*there, 1),
-                             volume.affine @ (1, 2, 0, 1))
-  np.testing.assert_array_equal(
-      volumes.from_canonical(canonical.array, orientation), array)
-
-
-@pytest.mark.parametrize('axes, signs', _ORIENTATIONS[::5], ids=str)
-def test_turned_like_another_keeps_every_voxel_in_its_place(axes, signs):
-  array = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
-  volume = volumes.Volume(array, scans.affine((1, 2, 0), (1, -1, 1)), 'a.nii')
-  like = volumes.Volume(array, scans.affine(axes, signs), 'b.nii')
-  turned = volumes.turned_like(volume, like)
-  assert nibabel.aff2axcodes(turned.affine) == nibabel.aff2axcodes(like.affine)
-  there = np.argwhere(turned.array == array[1, 2, 0])[0]
-  np.testing.assert_allclose(turned.affine @ (*there, 1),
-                             volume.affine @ (1, 2, 0, 1))
 
 
 def test_written_label_has_the_grid_of_its_scan(tmp_path):

@@ -98,6 +98,28 @@ def test_a_worker_that_says_nothing_is_lost(worker):
     answer_now.set()
 
 
+def test_asked_together_all_that_answer_are_there(worker):
+  with _watch(worker) as watch:
+    assert watch.ask_all() == ''
+
+
+def test_asked_together_a_worker_that_ended_is_lost(worker):
+  with _watch(worker) as watch:
+    worker.stop()
+    assert watch.ask_all() == (
+        f'worker {worker.address} (task 0) does not listen any more')
+
+
+def test_asked_together_an_older_answer_does_not_count(worker):
+  with _watch(worker) as watch:
+    answered = threading.Event()
+    worker.answer = lambda: answered.set() or _answer()
+    assert watch.lost() == ''
+    assert answered.wait(60)
+    worker.answer = lambda: _answer(incarnation=2)
+    assert watch.ask_all().endswith('(task 0) was started anew')
+
+
 def test_a_pause_between_looks_is_no_silence(worker):
   with _watch(worker, silence_s=0.5) as watch:
     time.sleep(1.0)

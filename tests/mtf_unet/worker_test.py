@@ -3,15 +3,13 @@
 import platform
 import signal
 import socket
-import subprocess
-import sys
 
 import pytest
 
 from mtf_unet import cluster
 from mtf_unet import errors
 from mtf_unet import worker as worker_lib
-from tests.mtf_unet import user_environment
+from tests import script_server
 from tests.mtf_unet import workers
 
 _GIB = 2 ** 30
@@ -45,8 +43,8 @@ def test_no_devices_are_refused():
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason='no glibc')
-def test_large_blocks_go_back_to_the_system():
-  program = (
+def test_large_blocks_go_back_to_the_system(tmp_path):
+  (tmp_path / 'program.py').write_text(
       'import numpy as np\n'
       'from mtf_unet import worker\n'
       'from mtf_unet.benchmark import measurement\n'
@@ -56,9 +54,8 @@ def test_large_blocks_go_back_to_the_system():
       'grown = measurement.resident_mib() - before\n'
       'del held[:-1]\n'
       'print(grown, measurement.resident_mib() - before)\n')
-  done = subprocess.run([sys.executable, '-c', program], capture_output=True,
-                        text=True, check=True,
-                        env=user_environment.variables())
+  done = script_server.run(tmp_path / 'program.py')
+  assert done.returncode == 0, done.stderr
   grown, left = map(float, done.stdout.split())
   assert grown > 90 and left < 10
 
@@ -75,19 +72,16 @@ def _reachable(host, port):
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_a_worker_listens_on_its_address_alone_and_ends_cleanly(number):
   with workers.running(1) as (spec, (process,)):
-    assert process.stdout.readline() == (
-        f'Worker 0 of 1 listens on {spec} (1 CPU, 0 GPU devices)\n')
     port = int(spec.rpartition(':')[2])
     assert _reachable('127.0.0.1', port)
     assert not _reachable('127.0.0.2', port)
     process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=600)
   assert process.returncode == 0
   assert out.splitlines()[-1] == 'Worker 0 stopped'
   assert err == ''
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize('flags, words', [
     (['--cluster=127.0.0.1:{port}', '--task=0'], 'cannot be listened on'),
     (['--cluster=127.0.0.1', '--task=0'], 'has no port, expected host:port'),
@@ -96,11 +90,8 @@ def test_a_worker_listens_on_its_address_alone_and_ends_cleanly(number):
 def test_wrong_flags_are_told_in_one_line(flags, words):
   with socket.create_server(('127.0.0.1', 0)) as taken:
     port = taken.getsockname()[1]
-    done = subprocess.run(
-        [sys.executable, str(workers.SCRIPT),
-         *(flag.format(port=port) for flag in flags)],
-        capture_output=True, text=True, check=False,
-        env=user_environment.variables())
+    done = script_server.run(
+        workers.SCRIPT, *(flag.format(port=port) for flag in flags))
   assert done.returncode == 1
   assert done.stderr.startswith('error: ')
   assert done.stderr.count('\n') == 1

@@ -1,22 +1,13 @@
 """Worker processes for the tests, on free ports of the loopback address."""
 
 import contextlib
-import socket
 import subprocess
 import sys
 
+from mtf_unet import free_ports
 from tests.mtf_unet import user_environment
 
 SCRIPT = user_environment.ROOT / 'scripts' / 'mtf_unet' / 'run_worker.py'
-
-
-def free_ports(count):
-  """Ports that were free a moment ago; all different."""
-  with contextlib.ExitStack() as stack:
-    sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-    for one in sockets:
-      one.bind(('127.0.0.1', 0))
-    return [one.getsockname()[1] for one in sockets]
 
 
 def start(cluster, task, *flags):
@@ -25,6 +16,14 @@ def start(cluster, task, *flags):
       [sys.executable, str(SCRIPT), f'--cluster={cluster}', f'--task={task}',
        *flags], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
       env=user_environment.variables())
+
+
+def wait_until_it_listens(worker):
+  """Returns the line in which a worker says so."""
+  line = worker.stdout.readline()
+  # Without one the worker has ended.
+  assert 'listens on' in line, worker.communicate()
+  return line
 
 
 def stop(processes):
@@ -36,10 +35,13 @@ def stop(processes):
 
 @contextlib.contextmanager
 def running(count, *flags):
-  """Yields --cluster and the processes of `count` workers."""
-  cluster = ','.join(f'127.0.0.1:{port}' for port in free_ports(count))
-  processes = [start(cluster, task, *flags) for task in range(count)]
-  try:
-    yield cluster, processes
-  finally:
-    stop(processes)
+  """Yields --cluster and the processes of `count` workers that listen."""
+  with free_ports.held(count) as ports:
+    cluster = ','.join(f'127.0.0.1:{port}' for port in ports)
+    processes = [start(cluster, task, *flags) for task in range(count)]
+    try:
+      for process in processes:
+        wait_until_it_listens(process)
+      yield cluster, processes
+    finally:
+      stop(processes)

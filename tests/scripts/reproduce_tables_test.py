@@ -1,19 +1,12 @@
 """scripts/reproduce_tables.py, as a user runs it."""
 
-import pathlib
-import subprocess
-import sys
-
 import pytest
 
-_ROOT = pathlib.Path(__file__).parents[2]
-_SCRIPT = _ROOT / 'scripts/reproduce_tables.py'
+from tests import script_server
 
 
 def _run(*arguments):
-  return subprocess.run(
-      [sys.executable, str(_SCRIPT), *arguments], cwd=_ROOT,
-      capture_output=True, text=True, check=False)
+  return script_server.run('scripts/reproduce_tables.py', *arguments)
 
 
 def test_list_names_tables_and_what_they_need():

@@ -150,6 +150,7 @@ def test_evaluation_has_berts_names(records, plain):
   assert json.loads((folder / 'eval_metrics.json').read_text()) == other
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', ['adamw', 'lars'])
 def test_other_optimizers_train(records, tmp_path, name):
   losses = _losses(small.job(

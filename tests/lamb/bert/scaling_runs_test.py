@@ -2,8 +2,6 @@ import dataclasses
 import json
 import pathlib
 import random
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -15,9 +13,8 @@ from lamb.bert import machine
 from lamb.bert import pretraining
 from lamb.bert import scaling_runs
 from lamb.bert import scaling_study
+from tests import script_server
 
-_ROOT = pathlib.Path(__file__).parents[3]
-_SCRIPT = _ROOT / 'scripts/lamb/bert_batch_scaling.py'
 _STUDY = scaling_study.Study(
     examples=32, grid_examples=16, batches=(4, 8), warmup_steps=1,
     rates=dict.fromkeys(scaling_study.OPTIMIZERS, (0.1, 0.2)),
@@ -143,17 +140,15 @@ def test_script_runs_what_is_missing_on_a_text(tmp_path):
   _text(tmp_path / 'eval.txt', 1, 4)
   (tmp_path / 'vocab.txt').write_text('\n'.join(
       ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', *words]) + '\n')
-  command = [
-      sys.executable, str(_SCRIPT), f'--text={tmp_path / "train.txt"}',
+  done = script_server.run(
+      'scripts/lamb/bert_batch_scaling.py', f'--text={tmp_path / "train.txt"}',
       f'--eval_text={tmp_path / "eval.txt"}',
       f'--vocab_file={tmp_path / "vocab.txt"}',
       f'--bert_config_file={tmp_path / "config.json"}',
       f'--output_dir={tmp_path / "runs"}', '--batches=4', '--examples=16',
       '--grid_examples=8', '--warmup_steps=1', '--sequence_lengths=16,32',
       '--dupe_factor=1', '--lamb_rates=0.01', '--adamw_rates=0.01',
-      '--lars_rates=0.01']
-  done = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True,
-                        check=False)
+      '--lars_rates=0.01')
   assert done.returncode == 0, done.stderr
   last = done.stdout.splitlines()[-1]
   assert last.startswith('inconclusive: at batch 4 the masked-LM accuracy')

@@ -1,12 +1,8 @@
-import pathlib
-import subprocess
-import sys
-
 import pytest
 
+from tests import script_server
 from tests.lamb.bert import small
 
-_ROOT = pathlib.Path(__file__).parents[3]
 _CONFIG = """{"vocab_size": 60, "hidden_size": 8, "num_hidden_layers": 1,
 "num_attention_heads": 2, "intermediate_size": 8,
 "max_position_embeddings": 32, "type_vocab_size": 2}"""
@@ -22,10 +18,7 @@ def folder(tmp_path):
 
 def _run(folder, script, *arguments):
   """Runs a script in a folder; returns status, output and errors."""
-  done = subprocess.run(
-      [sys.executable, str(_ROOT / 'scripts/lamb' / script), *arguments],
-      cwd=folder, capture_output=True, text=True, check=False,
-      env={'PYTHONPATH': str(_ROOT), 'PATH': '/usr/bin:/bin'})
+  done = script_server.run(f'scripts/lamb/{script}', *arguments, cwd=folder)
   return done.returncode, done.stdout, done.stderr
 
 

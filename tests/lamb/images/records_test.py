@@ -85,6 +85,18 @@ def test_unknown_data_set_is_named(tmp_path):
     records.open_split('no_such_set', 'train', str(tmp_path), 4)
 
 
+@pytest.mark.parametrize('message, words', [
+    ('no such host\nmore', 'OSError: no such host'),
+    ('', 'OSError: no reason told')])
+def test_a_failed_download_is_told_in_one_line(
+    monkeypatch, tmp_path, message, words):
+  def fail(name, data_dir):
+    raise OSError(message)
+  monkeypatch.setattr('tensorflow_datasets.builder', fail)
+  with pytest.raises(errors.InputError, match=f'could not be .{words}.[.]$'):
+    records.open_split('tiny', 'train', str(tmp_path), 4)
+
+
 def test_split_without_records_is_refused(many_files):
   empty = dataclasses.replace(many_files, files=(), lengths=())
   with pytest.raises(errors.InputError, match='no records'):

@@ -1,27 +1,16 @@
 """scripts/lamb/train_image_classifier.py, as a user runs it."""
 
 import json
-import os
-import pathlib
-import subprocess
-import sys
 
 import pytest
 
+from tests import script_server
 from tests.lamb.images import pictures
-
-_ROOT = pathlib.Path(__file__).parents[3]
 
 
 def _run(*arguments, config='davidnet.py'):
-  # Without the tests' own settings of TensorFlow.
-  kept = {name: value for name, value in os.environ.items()
-          if not name.startswith('TF_')}
-  return subprocess.run(
-      [sys.executable, 'scripts/lamb/train_image_classifier.py',
-       f'--config=configs/lamb/{config}', *arguments], cwd=_ROOT,
-      capture_output=True, text=True, check=False,
-      env=kept | {'PYTHONPATH': str(_ROOT)})
+  return script_server.run('scripts/lamb/train_image_classifier.py',
+                           f'--config=configs/lamb/{config}', *arguments)
 
 
 @pytest.mark.slow

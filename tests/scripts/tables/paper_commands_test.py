@@ -5,18 +5,15 @@ Commands that differ in numbers or in what is handed to a config file alone
 is run. BERT-Large is built once, BERT-Tiny in its place for the other kinds.
 """
 
-import json
-import pathlib
 import re
-import subprocess
-import sys
 
 import catalogue
 import pytest
 
+from tests import script_server
+
 pytestmark = pytest.mark.slow
 
-_ROOT = pathlib.Path(__file__).parents[3]
 _LARGE = '--bert_config_file=configs/lamb/bert_large.json'
 _TINY = '--bert_config_file=configs/lamb/bert_tiny.json'
 
@@ -37,19 +34,9 @@ def _commands():
                          for option in command) for command in commands)]
 
 
-@pytest.fixture(scope='module')
-def server():
-  process = subprocess.Popen(
-      [sys.executable, str(_ROOT / 'tests/scripts/dry_run_server.py')],
-      cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-  yield process
-  process.stdin.close()
-  process.wait()
-
-
 @pytest.mark.parametrize('command', _commands(), ids=' '.join)
-def test_command_builds_its_job_without_data(command, server):
-  script = _ROOT / command[0]
+def test_command_builds_its_job_without_data(command):
+  script = script_server.ROOT / command[0]
   if not script.exists():
     pytest.skip(f'there is no {command[0]} yet')
   text = script.read_text(encoding='utf-8')
@@ -58,7 +45,5 @@ def test_command_builds_its_job_without_data(command, server):
     if option.startswith('--') and name in ('dry_run', 'tpu_cores') and (
         f"'{name}'" not in text):
       pytest.skip(f'{command[0]} has no --{name} yet')
-  server.stdin.write(json.dumps(command) + '\n')
-  server.stdin.flush()
-  status, output = json.loads(server.stdout.readline())
-  assert status == 0, output
+  done = script_server.run(*command)
+  assert done.returncode == 0, done.stderr
