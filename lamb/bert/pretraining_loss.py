@@ -99,7 +99,8 @@ def _score_tokens(hidden, words, bias, ids):
   logits = tf.nn.bias_add(tf.matmul(hidden, rounded, transpose_b=True),
                           tf.cast(bias, dtype))
   shares = tf.nn.softmax(logits)
-  own_words, hidden = tf.gather(words, ids), tf.cast(hidden, tf.float32)
+  own_words, hidden = (tf.cast(each, tf.float32)
+                       for each in (tf.gather(rounded, ids), hidden))
   own_shares = tf.cast(tf.gather(shares, ids, axis=1, batch_dims=1),
                        tf.float32)
   nll = -tf.math.log(tf.maximum(own_shares, _LEAST_SHARE))

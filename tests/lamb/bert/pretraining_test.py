@@ -259,8 +259,11 @@ def test_gradient_is_clipped_by_its_global_norm(records, tmp_path):
     pytest.param({'stages': ()}, 'stages: got none', id='no_stage'),
     pytest.param({'save_checkpoints_steps': 0}, 'save_checkpoints_steps: got',
                  id='saving'),
+    pytest.param({'activation_dtype': 'half'},
+                 "activation_dtype: got 'half', expected one of float32",
+                 id='activations'),
 ])
-def test_job_that_cannot_be_divided_is_refused(tmp_path, options, message):
+def test_job_that_cannot_be_is_refused(tmp_path, options, message):
   with pytest.raises(errors.InputError, match=message):
     small.job(tmp_path, [], **options)
 
