@@ -10,10 +10,11 @@ import math
 
 import tensorflow as tf
 
+from lamb.bert import fused
+
 # One block of Philox is four words of 32 bits, and an element takes 16 bits: a
 # share is rounded to a multiple of 2^-16, and half of the words are saved.
 _BLOCK = 8
-_LEVELS = 1 << 16
 _PHILOX = 1
 
 
@@ -52,11 +53,8 @@ class Dropout:
         shape=[batch, blocks * _BLOCK // 2], key=self._key, counter=counter,
         alg=_PHILOX, dtype=tf.uint32)
     bits = tf.reshape(tf.bitcast(words, tf.uint16), [batch, blocks * _BLOCK])
-    dropped = round(share * _LEVELS)
-    kept = tf.reshape(bits[:, :size], tensor.shape) >= tf.constant(
-        dropped, tf.uint16)
-    scale = _LEVELS / (_LEVELS - dropped)
-    return tensor * (tf.cast(kept, tensor.dtype) * scale)
+    return fused.drop(tensor, tf.reshape(bits[:, :size], tensor.shape),
+                      round(share * fused.LEVELS))
 
 
 def none(tensor: tf.Tensor, share: float) -> tf.Tensor:

@@ -17,7 +17,10 @@ import tensorflow as tf
 
 from lamb import errors
 from lamb.bert import config as config_lib
+from lamb.bert import fused
 
+# Types that activations may have.
+DTYPES = ('float32', 'bfloat16')
 Weights = Mapping[str, tf.Tensor]
 # Takes a tensor [B, ...] and the share to drop.
 DropoutFunction = Callable[[tf.Tensor, float], tf.Tensor]
@@ -25,7 +28,6 @@ DropoutFunction = Callable[[tf.Tensor, float], tf.Tensor]
 WORDS = 'bert/embeddings/word_embeddings'
 # Added to the attention where the key is padding.
 _PADDING = -10000.0
-_LAYER_NORM_EPSILON = 1e-12
 
 
 def encoder_shapes(config: config_lib.BertConfig) -> dict[str, tuple[int, ...]]:
@@ -104,8 +106,8 @@ def _truncated_normal(deviation, seed):
 
 
 def encode(weights: Weights, config: config_lib.BertConfig,
-           features: Mapping[str, tf.Tensor], dropout: DropoutFunction
-           ) -> tf.Tensor:
+           features: Mapping[str, tf.Tensor], dropout: DropoutFunction,
+           dtype: tf.DType = tf.float32) -> tf.Tensor:
   """Runs the encoder.
 
   Args:
@@ -114,9 +116,11 @@ def encode(weights: Weights, config: config_lib.BertConfig,
     features: int32 [B, L] `input_ids`, `input_mask` (1 for a token, 0 for
       padding), `segment_ids`; of static shape.
     dropout: Takes a tensor and a share.
+    dtype: Of the activations, float32 or bfloat16; the weights are rounded to
+      it for each product, norms are computed in float32.
 
   Returns:
-    The last layer's output, float [B, L, H].
+    The last layer's output, [B, L, H] of `dtype`.
 
   Raises:
     InputError: The sequence is longer than the position embeddings.
@@ -126,9 +130,9 @@ def encode(weights: Weights, config: config_lib.BertConfig,
     raise errors.InputError(
         f'sequence length: got {length}, expected at most '
         f'max_position_embeddings={config.max_position_embeddings}.')
-  hidden = _embed(weights, config, features, dropout)
+  hidden = _embed(weights, config, features, dropout, dtype)
   # [B, 1, 1, L]: padding is attended to by nobody.
-  mask = tf.cast(features['input_mask'], tf.float32)[:, None, None, :]
+  mask = tf.cast(features['input_mask'], dtype)[:, None, None, :]
   mask = (1.0 - mask) * _PADDING
   for number in range(config.num_hidden_layers):
     hidden = _layer(weights, f'bert/encoder/layer_{number}', config, hidden,
@@ -137,7 +141,7 @@ def encode(weights: Weights, config: config_lib.BertConfig,
 
 
 def pool(weights: Weights, sequence: tf.Tensor) -> tf.Tensor:
-  """Maps the first token's output, of `[CLS]`, to float [B, H] in (-1, 1)."""
+  """Maps the first token's output, of `[CLS]`, to [B, H] in (-1, 1)."""
   return tf.tanh(_dense(weights, 'bert/pooler/dense', sequence[:, 0]))
 
 
@@ -151,11 +155,11 @@ def masked_lm_hidden(weights: Weights, config: config_lib.BertConfig,
   Args:
     weights: By name.
     config: Sizes.
-    sequence: float [B, L, H], from `encode`.
+    sequence: [B, L, H], from `encode`.
     positions: int32 [B, P].
 
   Returns:
-    float [B P, H]; logits are its product with the word embeddings, plus
+    [B P, H]; logits are its product with the word embeddings, plus
     `cls/predictions/output_bias`.
   """
   batch, length, width = sequence.shape.as_list()
@@ -190,8 +194,8 @@ def _norm_shapes(name, width):
           f'{name}/LayerNorm/beta': (width,)}
 
 
-def _embed(weights, config, features, dropout):
-  """Sums the three embeddings: float [B L, H]."""
+def _embed(weights, config, features, dropout, dtype):
+  """Sums the three embeddings: [B L, H]."""
   batch, length = features['input_ids'].shape.as_list()
   scope = 'bert/embeddings'
   words = tf.gather(weights[WORDS], features['input_ids'])
@@ -201,9 +205,11 @@ def _embed(weights, config, features, dropout):
       tf.reshape(kinds, [batch * length, config.type_vocab_size]),
       weights[f'{scope}/token_type_embeddings']), words.shape)
   hidden = words + types + weights[f'{scope}/position_embeddings'][:length]
-  hidden = dropout(_layer_norm(weights, scope, hidden),
-                   config.hidden_dropout_prob)
-  return tf.reshape(hidden, [batch * length, config.hidden_size])
+  rows = [batch * length, config.hidden_size]
+  hidden = _layer_norm(
+      weights, scope, tf.reshape(tf.cast(hidden, dtype), rows))
+  return tf.reshape(dropout(tf.reshape(hidden, words.shape),
+                            config.hidden_dropout_prob), rows)
 
 
 def _layer(weights, scope, config, hidden, mask, dropout):
@@ -227,7 +233,7 @@ def _layer(weights, scope, config, hidden, mask, dropout):
 
 
 def _attend(weights, scope, config, hidden, mask, dropout):
-  """Self-attention: float [B L, H] to [B L, H]."""
+  """Self-attention: [B L, H] to [B L, H]."""
   batch, length = mask.shape[0], mask.shape[3]
   heads, size = config.num_attention_heads, config.head_size
 
@@ -245,29 +251,24 @@ def _attend(weights, scope, config, hidden, mask, dropout):
 
 
 def _dense(weights, name, tensor):
-  return tf.nn.bias_add(tf.matmul(tensor, weights[f'{name}/kernel']),
-                        weights[f'{name}/bias'])
+  kernel, bias = (tf.cast(weights[f'{name}/{part}'], tensor.dtype)
+                  for part in ('kernel', 'bias'))
+  return tf.nn.bias_add(tf.matmul(tensor, kernel), bias)
 
 
 def _project(weights, name, tensor):
-  """The small heads' layer, whose matrix is stored transposed."""
-  product = tf.matmul(tensor, weights[f'{name}/output_weights'],
-                      transpose_b=True)
+  """The small heads' layer, in float32; its matrix is stored transposed."""
+  product = tf.matmul(
+      tf.cast(tensor, tf.float32), weights[f'{name}/output_weights'],
+      transpose_b=True)
   return tf.nn.bias_add(product, weights[f'{name}/output_bias'])
 
 
 def _layer_norm(weights, name, tensor):
-  mean, variance = tf.nn.moments(tensor, [-1], keepdims=True)
-  return tf.nn.batch_normalization(
-      tensor, mean, variance, weights[f'{name}/LayerNorm/beta'],
-      weights[f'{name}/LayerNorm/gamma'], _LAYER_NORM_EPSILON)
+  return fused.layer_norm(tensor, weights[f'{name}/LayerNorm/gamma'],
+                          weights[f'{name}/LayerNorm/beta'])
 
 
 def _activate(config, tensor):
-  return {'gelu': _gelu, 'relu': tf.nn.relu, 'tanh': tf.tanh,
+  return {'gelu': fused.gelu, 'relu': tf.nn.relu, 'tanh': tf.tanh,
           'linear': tf.identity}[config.hidden_act](tensor)
-
-
-def _gelu(tensor):
-  """`x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))`, as published."""
-  return tf.nn.gelu(tensor, approximate=True)

@@ -43,7 +43,9 @@ class Job:
     save_checkpoints_steps: Steps between checkpoints; each stage ends in one.
     keep_checkpoints: How many of the newest are kept.
     init_checkpoint: Checkpoint to start from, '' for none.
-    eval_batch_size: Examples at a time in `evaluate`.
+    activation_dtype: One of `model.DTYPES`, of the activations in training;
+      weights, moments, norms and sums are float32.
+    eval_batch_size: Examples at a time in `evaluate`, which uses float32.
     max_eval_steps: Batches at most; None for all records once.
     machine: Where to run.
     report: Receives one-line messages for the user.
@@ -59,6 +61,7 @@ class Job:
   save_checkpoints_steps: int = 1000
   keep_checkpoints: int = 5
   init_checkpoint: str = ''
+  activation_dtype: str = 'float32'
   eval_batch_size: int = 8
   max_eval_steps: int | None = None
   machine: machine_lib.Machine = machine_lib.Machine()
@@ -71,6 +74,10 @@ class Job:
         raise errors.InputError(
             f'{name}: got {getattr(self, name)!r}, expected a whole number '
             'from 1.')
+    if self.activation_dtype not in model.DTYPES:
+      raise errors.InputError(
+          f'activation_dtype: got {self.activation_dtype!r}, expected one of '
+          f'{", ".join(model.DTYPES)}.')
     if not self.stages:
       raise errors.InputError('stages: got none, expected at least one.')
     parts = self.machine.shards * self.accumulate_steps
@@ -229,7 +236,8 @@ def _prepare_folder(job):
   job_folder.write_job(job.model_dir, {
       'config': dataclasses.asdict(job.config),
       'stages': [dataclasses.asdict(stage) for stage in job.stages],
-      'optimizer': dataclasses.asdict(job.optimizer), 'seed': job.seed})
+      'optimizer': dataclasses.asdict(job.optimizer), 'seed': job.seed,
+      'activation_dtype': job.activation_dtype})
   return start
 
 
@@ -281,7 +289,7 @@ def _model_fn(job, stage, hooks):
           mode, loss=loss, eval_metrics=(pretraining_loss.metrics, tensors))
     graph = pretraining_graph.build_training(
         variables, job.config, features, stage.batch_size, job.stages,
-        job.optimizer, job.seed, split)
+        job.optimizer, job.seed, split, tf.as_dtype(job.activation_dtype))
     if not job.machine.use_tpu:
       for name, value in graph.scalars.items():
         tf.compat.v1.summary.scalar(name, value)

@@ -58,7 +58,8 @@ def build_training(variables: Mapping[str, tf.Variable],
                    features: Mapping[str, tf.Tensor], batch: int,
                    stages: Sequence[stages_lib.Stage],
                    optimizer: optimizers.OptimizerConfig, seed: int,
-                   split: Split) -> TrainingGraph:
+                   split: Split, dtype: tf.DType = tf.float32
+                   ) -> TrainingGraph:
   """Builds a step in the default graph.
 
   Args:
@@ -70,12 +71,13 @@ def build_training(variables: Mapping[str, tf.Variable],
     optimizer: Its settings.
     seed: Of the dropout.
     split: How the batch is divided.
+    dtype: Of the activations, see `model.encode`.
   """
   step = tf.compat.v1.train.get_or_create_global_step()
   divisors = pretraining_loss.divisors(features, batch, split.cross_replica)
 
   def loss_terms(weights, part, drop):
-    found = pretraining_loss.outcome(weights, config, part, drop)
+    found = pretraining_loss.outcome(weights, config, part, drop, dtype)
     return pretraining_loss.terms(found, part, divisors)
 
   terms, found = gradients.compute(

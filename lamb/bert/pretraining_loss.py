@@ -10,6 +10,7 @@ whole batch's, so that the loss does not depend on how a batch is divided.
 from collections.abc import Mapping
 import dataclasses
 
+import numpy as np
 import tensorflow as tf
 
 from lamb.bert import config as config_lib
@@ -18,6 +19,8 @@ from lamb.bert import input_pipeline
 from lamb.bert import model
 
 _EPSILON = 1e-5
+# The smallest normal float32: a share that vanishes has a finite logarithm.
+_LEAST_SHARE = float(np.finfo(np.float32).tiny)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +43,8 @@ class Outcome:
 
 def outcome(weights: model.Weights, config: config_lib.BertConfig,
             features: Mapping[str, tf.Tensor],
-            dropout: model.DropoutFunction) -> Outcome:
+            dropout: model.DropoutFunction,
+            dtype: tf.DType = tf.float32) -> Outcome:
   """Runs the network on a batch.
 
   Args:
@@ -49,8 +53,9 @@ def outcome(weights: model.Weights, config: config_lib.BertConfig,
     features: See `examples`, without the leading dimension of the records'
       single values.
     dropout: Takes a tensor and a share.
+    dtype: Of the activations, see `model.encode`.
   """
-  sequence = model.encode(weights, config, features, dropout)
+  sequence = model.encode(weights, config, features, dropout, dtype)
   hidden = model.masked_lm_hidden(
       weights, config, sequence, features['masked_lm_positions'])
   sentences = model.next_sentence_logits(
@@ -73,34 +78,41 @@ def _correct(logits, labels):
 def _score_tokens(hidden, words, bias, ids):
   """Returns nll [N] of the ids, and whether each is the likeliest token.
 
-  The logits [N, V] are by far the largest tensor of a small network, and
-  TensorFlow's fused cross-entropy takes longer over them than the products.
-  Here one softmax p serves value and gradient: with j the likeliest token,
-  `nll = logit_j - log(p_j) - logit_id`; the gradient to the logits is p less
-  one at the id, and both parts go through the products by themselves. Each
-  row's factor goes to the small side of a product, and the bias is one more
-  column of the embeddings.
+  The logits [N, V] are by far the largest tensor of a small network, and each
+  pass over them counts: TensorFlow's fused cross-entropy takes longer than the
+  products. Here one softmax p serves value and gradient: nll is `-log p_id`,
+  no less than the smallest normal number taken for p_id, some 87 nats; the
+  gradient to the logits is p less one at the id, which is exact for any p, and
+  both parts go through the products by themselves. Each row's factor goes to
+  the small side of a product, and the bias is one more column of the
+  embeddings.
 
   Args:
-    hidden: float [N, H].
-    words: float [V, H].
-    bias: float [V].
+    hidden: [N, H], float32 or bfloat16; the products and the softmax are of
+      this type.
+    words: float32 [V, H].
+    bias: float32 [V].
     ids: int32 [N].
   """
-  logits = tf.nn.bias_add(tf.matmul(hidden, words, transpose_b=True), bias)
+  dtype = hidden.dtype
+  rounded = tf.cast(words, dtype)
+  logits = tf.nn.bias_add(tf.matmul(hidden, rounded, transpose_b=True),
+                          tf.cast(bias, dtype))
   shares = tf.nn.softmax(logits)
-  own_words = tf.gather(words, ids)
-  own_logits = tf.reduce_sum(hidden * own_words, 1) + tf.gather(bias, ids)
-  nll = (tf.reduce_max(logits, 1) - tf.math.log(tf.reduce_max(shares, 1))
-         - own_logits)
+  own_words, hidden = (tf.cast(each, tf.float32)
+                       for each in (tf.gather(rounded, ids), hidden))
+  own_shares = tf.cast(tf.gather(shares, ids, axis=1, batch_dims=1),
+                       tf.float32)
+  nll = -tf.math.log(tf.maximum(own_shares, _LEAST_SHARE))
 
   def gradient(factor, unused_correct):
     factor = factor[:, None]
     scaled = tf.concat([hidden * factor, factor], 1)
-    table = tf.matmul(shares, scaled, transpose_a=True)
+    table = tf.cast(tf.matmul(
+        shares, tf.cast(scaled, dtype), transpose_a=True), tf.float32)
     table -= tf.math.unsorted_segment_sum(scaled, ids, words.shape[0])
-    return ((tf.matmul(shares, words) - own_words) * factor, table[:, :-1],
-            table[:, -1], None)
+    inner = tf.cast(tf.matmul(shares, rounded), tf.float32) - own_words
+    return (tf.cast(inner * factor, dtype), table[:, :-1], table[:, -1], None)
 
   return (nll, _correct(logits, ids)), gradient
 

@@ -135,7 +135,8 @@ def _settings(laboratory, run):
   """Returns what decides a run's result, as JSON has it."""
   return {'optimizer': dataclasses.asdict(_optimizer(run)),
           'stages': [dataclasses.asdict(stage) for stage in run.stages],
-          'network': dataclasses.asdict(laboratory.config)}
+          'network': dataclasses.asdict(laboratory.config),
+          'activation_dtype': laboratory.study.activation_dtype}
 
 
 def _optimizer(run):
@@ -164,6 +165,7 @@ def _job(laboratory, run, folder):
   return pretraining.Job(
       laboratory.config, str(folder), run.stages,
       _optimizer(run), tuple(files),
+      activation_dtype=shared.activation_dtype,
       accumulate_steps=shared.accumulate_steps(run.stages), seed=shared.seed,
       save_checkpoints_steps=max(1, steps // _CHECKPOINTS_A_RUN),
       keep_checkpoints=1, eval_batch_size=_EVALUATION_BATCH,

@@ -48,6 +48,7 @@ class Study:
     required_accuracy: Masked-LM accuracy that LAMB and AdamW have to reach at
       the smallest batch.
     micro_batch: Examples computed at a time.
+    activation_dtype: Of all trainings, see `pretraining.Job`.
     seed: Of weights, order and dropout.
   """
 
@@ -57,13 +58,14 @@ class Study:
   warmup_steps: int = 76
   rates: Mapping[str, tuple[float, ...]] = dataclasses.field(
       default_factory=lambda: {
-          'lamb': (5e-4, 1e-3, 2e-3, 4e-3, 8e-3),
+          'lamb': (1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2),
           'adamw': (1e-4, 3e-4, 1e-3, 3e-3, 1e-2),
           'lars': (1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2)})
   sequence_length: int = 128
   long_sequence_length: int = 512
   required_accuracy: float = 0.20
   micro_batch: int = 64
+  activation_dtype: str = 'bfloat16'
   seed: int = 12345
 
   def __post_init__(self):

@@ -1,6 +1,6 @@
 """Fine-tuning on SQuAD v1.1: a TPUEstimator job around BERT's span head.
 
-  squad_files -> squad_features -> gradients -> squad_answers -> metrics
+  squad_files -> squad_features -> squad_graph -> squad_answers -> metrics
 
 As in pre-training everything random depends on seed and global step alone.
 """
@@ -16,11 +16,8 @@ import tensorflow as tf
 
 from lamb import atomic_file
 from lamb import errors
-from lamb import tensorflow_update
 from lamb.bert import checkpoints
 from lamb.bert import config as config_lib
-from lamb.bert import dropout
-from lamb.bert import gradients
 from lamb.bert import input_pipeline
 from lamb.bert import loss_log
 from lamb.bert import machine as machine_lib
@@ -30,6 +27,7 @@ from lamb.bert import progress
 from lamb.bert import squad_answers
 from lamb.bert import squad_features
 from lamb.bert import squad_files
+from lamb.bert import squad_graph
 from lamb.bert import squad_metrics
 from lamb.bert import stages
 from lamb.bert import tokenizer as tokenizer_lib
@@ -37,8 +35,6 @@ from lamb.bert import tokenizer as tokenizer_lib
 PREDICTIONS_FILE = 'predictions.json'
 N_BEST_FILE = 'nbest_predictions.json'
 METRICS_FILE = 'metrics.json'
-
-_TOKENS = ('input_ids', 'input_mask', 'segment_ids')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,9 +116,7 @@ def train(job: Job, questions: Sequence[squad_files.Question],
     raise errors.InputError(
         f'{len(found)} windows, {job.epochs} epochs: not one batch of '
         f'{job.batch_size}; expected a smaller batch_size.')
-  stage = stages.Stage(
-      job.windows.max_seq_length, job.batch_size, steps, job.learning_rate,
-      int(steps * job.warmup_share))
+  stage = _stage(job, steps)
   start = _prepare_folder(job)
   if start < steps:
     with machine_lib.mistakes_told(job.model_dir):
@@ -190,6 +184,38 @@ def score(job: Job, questions: Sequence[squad_files.Question],
   return found
 
 
+def dry_run(job: Job) -> int:
+  """Builds the graphs of training and prediction; reads no data.
+
+  Args:
+    job: The job; neither its folder nor its checkpoint is looked at.
+
+  Returns:
+    How many parameters there are.
+  """
+  job = dataclasses.replace(job, init_checkpoint='')
+  # How many steps there are depends on the questions.
+  stage = _stage(job, steps=1)
+  counts = []
+  for mode, training in ((tf.estimator.ModeKeys.TRAIN, True),
+                         (tf.estimator.ModeKeys.PREDICT, False)):
+    with tf.Graph().as_default() as graph:
+      _model_fn(job, stage, 0)(_placeholders(job, training), None, mode, {})
+      parameters = sum(variable.shape.num_elements()
+                       for variable in tf.compat.v1.trainable_variables())
+      counts.append(len(graph.get_operations()))
+  job.report(f'{job.windows.max_seq_length}x{job.batch_size}: {parameters:,} '
+             f'parameters, {counts[0]} operations in the graph of training, '
+             f'{counts[1]} in that of prediction')
+  return parameters
+
+
+def _stage(job, steps):
+  return stages.Stage(
+      job.windows.max_seq_length, job.batch_size, steps, job.learning_rate,
+      int(steps * job.warmup_share))
+
+
 def _prepare_folder(job):
   """Checks folder and initial checkpoint; returns the step to go on from."""
   checkpoint = checkpoints.latest(job.model_dir)
@@ -241,7 +267,7 @@ def _prediction_dataset(job, arrays):
   count, batch = len(arrays['start']), job.predict_batch_size
   rows = np.minimum(np.arange(-(-count // batch) * batch), count - 1)
   return tf.data.Dataset.from_tensor_slices(
-      {name: arrays[name][rows] for name in _TOKENS}).batch(
+      {name: arrays[name][rows] for name in squad_features.TOKENS}).batch(
           batch, drop_remainder=True)
 
 
@@ -249,50 +275,41 @@ def _model_fn(job, stage, start):
   """Returns the Estimator's model_fn."""
   def model_fn(features, labels, mode, params):
     del labels, params
-    variables = model.create_variables(
-        model.squad_shapes(job.config), job.config.initializer_range, job.seed)
+    variables = squad_graph.create_variables(job.config, job.seed)
     if mode == tf.estimator.ModeKeys.PREDICT:
-      weights = {name: variable.read_value()
-                 for name, variable in variables.items()}
-      starts, ends = tf.unstack(model.span_logits(weights, model.encode(
-          weights, job.config.without_dropout(), features, dropout.none)))
       return tf.compat.v1.estimator.tpu.TPUEstimatorSpec(
-          mode, predictions={'start': starts, 'end': ends})
-    return _training_spec(job, stage, start, variables, features)
+          mode, predictions=squad_graph.build_prediction(
+              variables, job.config, features))
+    graph = squad_graph.build_training(
+        variables, job.config, features, stage, job.optimizer, job.seed,
+        job.machine.replica_devices())
+    return tf.compat.v1.estimator.tpu.TPUEstimatorSpec(
+        mode, loss=graph.loss, train_op=graph.train_op,
+        scaffold_fn=_starter(job, start), training_hooks=[
+            loss_log.LossLogHook(job.model_dir, graph.scalars, start),
+            progress.ProgressHook(
+                stage.steps, stage.steps, job.batch_size, graph.loss),
+            machine_lib.saver_hook(
+                job.model_dir, job.save_checkpoints_steps)])
   return model_fn
 
 
-def _training_spec(job, stage, start, variables, features):
-  """Builds a step and connects its hooks."""
-  step = tf.compat.v1.train.get_or_create_global_step()
-  # The pooler has no part in the answer; it is kept as it came.
-  variables = {name: variable for name, variable in variables.items()
-               if not name.startswith('bert/pooler/')}
+def _starter(job, start):
+  """Returns a scaffold_fn that takes weights from the initial checkpoint."""
+  if not job.init_checkpoint or start:
+    return None
+  return checkpoints.starter(
+      checkpoints.resolve(job.init_checkpoint),
+      model.squad_shapes(job.config), job.report)
 
-  def loss_terms(weights, part, drop):
-    logits = model.span_logits(
-        weights, model.encode(weights, job.config, part, drop))
-    nll = [tf.nn.sparse_softmax_cross_entropy_with_logits(
-        part[name], logits[i]) for i, name in enumerate(('start', 'end'))]
-    return [tf.reduce_sum(nll[0] + nll[1]) / (2.0 * job.batch_size)]
 
-  (loss,), found = gradients.compute(
-      loss_terms, variables, features, terms=1, seed=job.seed, step=step,
-      devices=job.machine.replica_devices())
-  found, norm = gradients.clip(found, job.optimizer.clip_norm)
-  rate = stage.rate(tf.cast(step, tf.float32), tensorflow_update.OPS)
-  train_op = optimizers.make(job.optimizer, rate).apply_gradients(
-      [(found[name], variable) for name, variable in variables.items()], step)
-  scalars = {'loss': loss, 'learning_rate': rate, 'gradient_norm': norm}
-  starter = None
-  if job.init_checkpoint and not start:
-    starter = checkpoints.starter(
-        checkpoints.resolve(job.init_checkpoint),
-        model.squad_shapes(job.config), job.report)
-  return tf.compat.v1.estimator.tpu.TPUEstimatorSpec(
-      tf.estimator.ModeKeys.TRAIN, loss=loss, train_op=train_op,
-      scaffold_fn=starter, training_hooks=[
-          loss_log.LossLogHook(job.model_dir, scalars, start),
-          progress.ProgressHook(
-              stage.steps, stage.steps, job.batch_size, loss),
-          machine_lib.saver_hook(job.model_dir, job.save_checkpoints_steps)])
+def _placeholders(job, training):
+  """Stands in for a batch."""
+  batch = job.batch_size if training else job.predict_batch_size
+  whole = lambda *shape: tf.compat.v1.placeholder(tf.int32, [batch, *shape])
+  features = {name: whole(job.windows.max_seq_length)
+              for name in squad_features.TOKENS}
+  if training:
+    features |= {name: whole() for name in (
+        *squad_features.ENDS, input_pipeline.EXAMPLE_NUMBERS)}
+  return features

@@ -15,6 +15,10 @@ from lamb import errors
 from lamb.bert import squad_files
 from lamb.bert import tokenizer as tokenizer_lib
 
+# What `features` returns: the encoder's inputs, and an answer's first and last
+# position.
+TOKENS = ('input_ids', 'input_mask', 'segment_ids')
+ENDS = ('start', 'end')
 # `[CLS]`, and a `[SEP]` after question and context.
 _SPECIAL_TOKENS = 3
 
@@ -115,7 +119,7 @@ def locate(text: str, tokenizer: tokenizer_lib.Tokenizer
 
 def features(found: Sequence[Window], max_seq_length: int
              ) -> dict[str, np.ndarray]:
-  """Returns the network's inputs, int32 [windows, L], and positions [windows].
+  """Returns `TOKENS`, int32 [windows, L], and `ENDS`, int32 [windows].
 
   Args:
     found: The windows.
@@ -128,9 +132,9 @@ def features(found: Sequence[Window], max_seq_length: int
     ids[row, :size] = window.ids
     mask[row, :size] = 1
     segments[row, window.context_start:size] = 1
-  return {'input_ids': ids, 'input_mask': mask, 'segment_ids': segments,
-          'start': np.array([each.start for each in found], np.int32),
-          'end': np.array([each.end for each in found], np.int32)}
+  return dict(zip(TOKENS, (ids, mask, segments))) | {
+      name: np.array([getattr(each, name) for each in found], np.int32)
+      for name in ENDS}
 
 
 def _question_windows(number, question, ids, spans, tokenizer, config):

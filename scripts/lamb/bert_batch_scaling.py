@@ -32,6 +32,7 @@ import tensorflow as tf
 
 from lamb import errors
 from lamb.bert import config as config_lib
+from lamb.bert import model
 from lamb.bert import scaling_runs
 from lamb.bert import scaling_study
 
@@ -70,6 +71,9 @@ _RATES = {name: flags.DEFINE_list(
     f'{name}_rates', list(map(str, _DEFAULT.rates[name])),
     f'Learning rates of {name} at the smallest batch, of which the best is '
     'kept.') for name in scaling_study.OPTIMIZERS}
+_ACTIVATION_DTYPE = flags.DEFINE_enum(
+    'activation_dtype', _DEFAULT.activation_dtype, model.DTYPES,
+    'Of the activations in training.')
 _SEED = flags.DEFINE_integer('seed', _DEFAULT.seed, 'Of all runs.')
 
 
@@ -94,7 +98,7 @@ def _study() -> scaling_study.Study:
       rates={name: _numbers(f'{name}_rates', flag.value, float)
              for name, flag in _RATES.items()},
       sequence_length=lengths[0], long_sequence_length=lengths[1],
-      seed=_SEED.value)
+      activation_dtype=_ACTIVATION_DTYPE.value, seed=_SEED.value)
 
 
 def _records(name: str, text: str, length: int, passes: int) -> str:

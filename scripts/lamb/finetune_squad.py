@@ -7,7 +7,8 @@
 
 The flags are those of google-research/bert's run_squad. With several
 --learning_rate the network is fine-tuned with each in a folder of its own, and
-the best F1 is told. The same command started again resumes.
+the best F1 is told. The same command started again resumes; --dry_run builds
+the job and reads no data.
 """
 
 import os
@@ -53,6 +54,8 @@ _OUTPUT_DIR = flags.DEFINE_string(
     required=True)
 _DO_TRAIN = flags.DEFINE_bool('do_train', False, 'Fine-tune.')
 _DO_PREDICT = flags.DEFINE_bool('do_predict', False, 'Answer and score.')
+_DRY_RUN = flags.DEFINE_bool(
+    'dry_run', False, 'Build the job, read no data, write nothing.')
 _MAX_SEQ_LENGTH = flags.DEFINE_integer(
     'max_seq_length', 384, 'Tokens of a window.')
 _DOC_STRIDE = flags.DEFINE_integer(
@@ -118,14 +121,8 @@ def _run(job, tokenizer, to_train, to_predict) -> float | None:
   return found['f1']
 
 
-def main() -> None:
-  """Fine-tunes with each learning rate and scores the answers."""
-  tf.compat.v1.logging.set_verbosity(tf.compat.v1.logging.ERROR)
-  if not (_DO_TRAIN.value or _DO_PREDICT.value):
-    raise errors.InputError('expected --do_train or --do_predict')
-  rates, output = _LEARNING_RATE.value, _OUTPUT_DIR.value
-  jobs = [_job(rate, output if len(rates) == 1
-               else os.path.join(output, f'{rate:g}')) for rate in rates]
+def _train_and_score(jobs: list[squad.Job]) -> None:
+  """Runs all jobs and tells the best learning rate."""
   vocabulary = tokenizer_lib.read_vocabulary(_VOCAB_FILE.value)
   config_lib.check_vocabulary(
       jobs[0].config, len(vocabulary), _VOCAB_FILE.value)
@@ -135,7 +132,22 @@ def main() -> None:
   scores = [_run(job, tokenizer, to_train, to_predict) for job in jobs]
   if to_predict and len(jobs) > 1:
     best = max(range(len(jobs)), key=scores.__getitem__)
-    print(f'best: learning rate {rates[best]:g}, F1 {scores[best]:.3f}')
+    print(f'best: learning rate {jobs[best].learning_rate:g}, F1 '
+          f'{scores[best]:.3f}')
+
+
+def main() -> None:
+  """Fine-tunes with each learning rate and scores the answers."""
+  tf.compat.v1.logging.set_verbosity(tf.compat.v1.logging.ERROR)
+  if not (_DO_TRAIN.value or _DO_PREDICT.value or _DRY_RUN.value):
+    raise errors.InputError('expected --do_train, --do_predict or --dry_run')
+  rates, output = _LEARNING_RATE.value, _OUTPUT_DIR.value
+  jobs = [_job(rate, output if len(rates) == 1
+               else os.path.join(output, f'{rate:g}')) for rate in rates]
+  if _DRY_RUN.value:
+    squad.dry_run(jobs[0])
+  else:
+    _train_and_score(jobs)
 
 
 if __name__ == '__main__':

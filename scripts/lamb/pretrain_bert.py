@@ -35,6 +35,7 @@ from lamb.bert import checkpoints
 from lamb.bert import config as config_lib
 from lamb.bert import input_pipeline
 from lamb.bert import machine
+from lamb.bert import model
 from lamb.bert import optimizers
 from lamb.bert import pretraining
 from lamb.bert import stages as stages_lib
@@ -90,6 +91,9 @@ _CLIP_NORM = flags.DEFINE_float(
     'clip_norm', 1.0, 'Largest global norm of the gradient; 0: any.')
 _ACCUMULATE_STEPS = flags.DEFINE_integer(
     'accumulate_steps', 1, 'Micro-batches into which a batch is divided.')
+_ACTIVATION_DTYPE = flags.DEFINE_enum(
+    'activation_dtype', 'float32', model.DTYPES, 'Of the activations in '
+    'training; bfloat16 is faster where the processor multiplies it.')
 _SEED = flags.DEFINE_integer('seed', 12345, 'Of everything random.')
 _SAVE_CHECKPOINTS_STEPS = flags.DEFINE_integer(
     'save_checkpoints_steps', 1000, 'Steps between checkpoints.')
@@ -171,6 +175,7 @@ def _job() -> pretraining.Job:
       accumulate_steps=_ACCUMULATE_STEPS.value, seed=_SEED.value,
       save_checkpoints_steps=_SAVE_CHECKPOINTS_STEPS.value,
       init_checkpoint=_INIT_CHECKPOINT.value,
+      activation_dtype=_ACTIVATION_DTYPE.value,
       eval_batch_size=_EVAL_BATCH_SIZE.value,
       max_eval_steps=_MAX_EVAL_STEPS.value or None, machine=_machine(),
       report=functools.partial(print, flush=True))

@@ -47,7 +47,8 @@ def batch_scaling() -> table_types.Table:
       summary, ('scripts/lamb/bert_batch_scaling.py', '--text={text}',
                 '--eval_text={eval_text}', '--vocab_file={vocab_file}',
                 f'--output_dir={{runs}}/{_FOLDER}'),
-      'not known; 3.9 PFLOP, 0.82 GFLOP for an example (counted)')
+      'some 6 hours of processor time, not measured; 3.9 PFLOP, 0.82 GFLOP '
+      'for an example (counted)')
   return table_types.Table(
       'bert_batch_scaling',
       'BERT-Tiny by batch, nothing tuned for a batch',

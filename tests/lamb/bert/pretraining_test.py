@@ -70,6 +70,17 @@ def test_divided_batch_trains_like_a_whole_one(
     np.testing.assert_allclose(found[name], value, atol=2e-5, err_msg=name)
 
 
+@pytest.mark.slow
+def test_bfloat16_activations_train_nearly_alike(records, plain, tmp_path):
+  job = small.job(tmp_path, records[:1], activation_dtype='bfloat16',
+                  accumulate_steps=2)
+  losses = _losses(job)
+  assert losses != plain[1]
+  np.testing.assert_allclose(losses, plain[1], rtol=2e-2)
+  assert {value.dtype for name, value in _weights(job).items()
+          if name != 'global_step'} == {np.dtype(np.float32)}
+
+
 def test_replicas_run_on_their_own_devices(records, tmp_path):
   job = small.job(tmp_path, records[:1], replicas=2)
   with tf.Graph().as_default() as graph:
@@ -249,8 +260,11 @@ def test_gradient_is_clipped_by_its_global_norm(records, tmp_path):
     pytest.param({'stages': ()}, 'stages: got none', id='no_stage'),
     pytest.param({'save_checkpoints_steps': 0}, 'save_checkpoints_steps: got',
                  id='saving'),
+    pytest.param({'activation_dtype': 'half'},
+                 "activation_dtype: got 'half', expected one of float32",
+                 id='activations'),
 ])
-def test_job_that_cannot_be_divided_is_refused(tmp_path, options, message):
+def test_job_that_cannot_be_is_refused(tmp_path, options, message):
   with pytest.raises(errors.InputError, match=message):
     small.job(tmp_path, [], **options)
 

@@ -96,7 +96,8 @@ def test_mistakes_in_pretraining_are_one_line(folder, arguments, message):
 
 @pytest.mark.slow
 @pytest.mark.parametrize('arguments, message', [
-    pytest.param([], 'expected --do_train or --do_predict', id='nothing'),
+    pytest.param([], 'expected --do_train, --do_predict or --dry_run',
+                 id='nothing'),
     pytest.param(['--do_train', '--train_file=text.txt'],
                  'no questions in the format', id='format'),
 ])

@@ -1,4 +1,5 @@
 import json
+import math
 import random
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from lamb import errors
 from lamb.bert import checkpoints
 from lamb.bert import config as config_lib
+from lamb.bert import model
 from lamb.bert import squad
 from lamb.bert import squad_answers
 from lamb.bert import squad_features
@@ -200,3 +202,14 @@ def test_prediction_without_a_checkpoint_is_refused(tmp_path):
                   windows=squad_features.WindowConfig(32, 8, 8))
   with pytest.raises(errors.InputError, match='no checkpoint, expected'):
     squad.predict(job, [_question('anna in oslo', 'oslo')], TOKENIZER)
+
+
+def test_dry_run_builds_the_graphs_and_writes_nothing(tmp_path):
+  lines = []
+  job = squad.Job(CONFIG, str(tmp_path / 'm'), init_checkpoint='MISSING',
+                  windows=squad_features.WindowConfig(32, 8, 8),
+                  report=lines.append)
+  assert squad.dry_run(job) == sum(
+      math.prod(shape) for shape in model.squad_shapes(CONFIG).values())
+  assert lines[0].startswith('32x32: ') and 'prediction' in lines[0]
+  assert not any(tmp_path.iterdir())
