@@ -3,8 +3,8 @@
   python scripts/mtf_unet/measure_slabs.py --size=128 --norm=batch
 
 A volume of noise goes through an untrained network (both seeded), each method
-in a fresh process. With --output=FOLDER the network, the volume as a NIfTI
-file and their config stay there, to be predicted by train.py as well.
+in a fresh process. With --output=FOLDER the network (config.py, model/) and
+the volume (scan.nii.gz) stay there, for train.py to predict as well.
 """
 
 import os
@@ -49,6 +49,8 @@ _SLABS = flags.DEFINE_integer('slabs', 0, 'As prediction.slabs.')
 _RUNS = flags.DEFINE_integer('runs', 2, 'Predictions in each process; the '
                              'last is timed.', lower_bound=1)
 _OUTPUT = flags.DEFINE_string('output', '', 'Folder that keeps the network.')
+_COMPARE = flags.DEFINE_bool(
+    'compare', True, 'Predict; else only fill --output.')
 _TIMEOUT_S = flags.DEFINE_float(
     'timeout_s', 3600, 'Seconds after which a process is given up.')
 _METHOD = flags.DEFINE_enum(
@@ -80,17 +82,16 @@ def _config(method: str) -> config_lib.Config:
           method == 'slabs')}})
 
 
-def _noise() -> np.ndarray:
-  return np.random.default_rng(0).normal(
-      size=(_SIZE.value,) * 3 + (1,)).astype(np.float32)
+def _noise(size: int) -> np.ndarray:
+  return np.random.default_rng(0).standard_normal((size,) * 3, np.float32)
 
 
 def _write_network(folder: pathlib.Path) -> None:
-  """Fills a folder with config.py, model/ and scan.nii.gz."""
+  """Fills a folder with config.py and model/."""
   config = _config('whole')
   with atomic_file.replacing(folder / 'config.py') as stream:
     stream.write(_config_text().encode('utf-8'))
-  (folder / 'model').mkdir(exist_ok=True)
+  (folder / 'model').mkdir(parents=True, exist_ok=True)
   edge = config.network.size_multiple
   with tf.Graph().as_default(), tf.compat.v1.Session() as session:
     tf.compat.v1.set_random_seed(0)
@@ -105,7 +106,7 @@ def _write_network(folder: pathlib.Path) -> None:
 
 def _measure(folder: pathlib.Path, method: str) -> dict:
   """Predicts in this process; leaves the probabilities as METHOD.npy."""
-  config, image = _config(method), _noise()
+  config, image = _config(method), _noise(_SIZE.value)[..., np.newaxis]
   tf.linalg.matmul(tf.ones((64, 64)), tf.ones((64, 64)))
   measurement.forget_peak()
   idle = measurement.resident_mib()
@@ -135,7 +136,6 @@ def _child(folder: pathlib.Path, method: str) -> dict:
 
 
 def _compare(folder: pathlib.Path) -> None:
-  _write_network(folder)
   print(f'{_SIZE.value}^3, base {_BASE.value}, {_NORM.value} norm, '
         f'prediction.slabs={_SLABS.value}; load average at the start '
         f'{os.getloadavg()[0]:.2f}\n')
@@ -161,19 +161,23 @@ def main() -> None:
   if _SIZE.value % 8:
     raise errors.InputError(
         f'--size: got {_SIZE.value}, expected a multiple of 8')
-  if _METHOD.value:
-    if not _OUTPUT.value:
-      raise errors.InputError('--method needs --output')
-    print(json.dumps(_measure(pathlib.Path(_OUTPUT.value), _METHOD.value)))
-    return
   if not _OUTPUT.value:
+    if _METHOD.value or not _COMPARE.value:
+      raise errors.InputError('--method and --nocompare need --output')
     with tempfile.TemporaryDirectory() as folder:
+      _write_network(pathlib.Path(folder))
       _compare(pathlib.Path(folder))
     return
   folder = pathlib.Path(_OUTPUT.value)
-  folder.mkdir(parents=True, exist_ok=True)
-  volumes.write(folder / 'scan.nii.gz', _noise()[..., 0], np.eye(4))
-  _compare(folder)
+  if _METHOD.value:
+    print(json.dumps(_measure(folder, _METHOD.value)))
+    return
+  _write_network(folder)
+  # Cubes of 8^3 equal voxels, which gzip packs in seconds.
+  volumes.write(folder / 'scan.nii.gz', np.kron(
+      _noise(_SIZE.value // 8), np.ones((8, 8, 8), np.float32)), np.eye(4))
+  if _COMPARE.value:
+    _compare(folder)
 
 
 if __name__ == '__main__':

@@ -18,7 +18,7 @@ from tests.mtf_unet import jobs
 
 _SIZE = (12, 4, 8)
 # Sums in another order; layers amplify the last digits.
-_CLOSE = 2e-5
+_CLOSE = 1e-5
 
 
 def _config(norm='batch', slabs=0, **changes):
@@ -95,7 +95,7 @@ def test_slabs_of_every_thickness_equal_one_pass(trained, monkeypatch):
     np.testing.assert_allclose(predictor.probabilities(image), expected,
                                atol=_CLOSE, err_msg=f'{thickness} slices')
   predictor.close()
-  assert expected.std() > 0.1
+  assert np.ptp(expected[..., 0]) > 0.1
 
 
 def test_zeros_around_the_volume_would_not_do(trained):
