@@ -252,8 +252,6 @@ def test_the_file_holds_an_activation_a_level(tmp_path, monkeypatch):
   (file,) = files
   bound = slab_network.waiting_bytes(
       architecture.layers(config.network, 1, 3), _SIZE, 4)
-  # 3 channels of 384 voxels, 6 of 48 and 12 of 6.
-  assert bound == 4 * (3 * 384 + 6 * 48 + 12 * 6)
   assert 0.9 * bound < file.size <= bound
 
 
