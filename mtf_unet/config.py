@@ -325,9 +325,13 @@ class TrainingConfig:
 @dataclasses.dataclass(frozen=True)
 class PredictionConfig:
   """From a volume to its label map."""
-  # 'whole': the volume in one pass. 'sliding_window': windows of data.size
-  # whose probabilities are averaged with Gaussian weights.
+  # 'whole': the volume in one pass. 'slabs': the same result slab by slab, in
+  # flat memory (docs/slab-prediction.md). 'sliding_window': windows of
+  # data.size whose probabilities are averaged with Gaussian weights.
   method: str = 'whole'
+  # With 'slabs': their number along the longest axis; 0: thin ones, of about
+  # two million voxels.
+  slabs: int = 0
   # Part of a window that overlaps with the next one.
   overlap: float = 0.5
   # Axes (0 x, 1 y, 2 z): the probabilities are the mean over all ways to flip
@@ -337,8 +341,12 @@ class PredictionConfig:
   largest_component: tuple[int, ...] = ()
 
   def __post_init__(self):
-    _require(self.method in ('whole', 'sliding_window'), 'prediction.method',
-             self.method, "'whole' or 'sliding_window'")
+    _require(self.method in ('whole', 'slabs', 'sliding_window'),
+             'prediction.method', self.method,
+             "'whole', 'slabs' or 'sliding_window'")
+    _require(self.slabs >= 0, 'prediction.slabs', self.slabs, '0 or more')
+    _require(self.slabs == 0 or self.method == 'slabs', 'prediction.slabs',
+             self.slabs, "0 unless prediction.method is 'slabs'")
     _require(0 <= self.overlap < 1, 'prediction.overlap', self.overlap,
              'a fraction from 0 to below 1')
     _require(all(axis in (0, 1, 2) for axis in self.flip_axes)

@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 
+from mtf_unet import label_maps
 from mtf_unet import predictors
 
 
@@ -15,7 +16,7 @@ def flip_combinations(axes: Sequence[int]) -> list[tuple[int, ...]]:
           for subset in itertools.combinations(axes, count)]
 
 
-class FlipMean:
+class FlipMean(predictors.ByProbabilities):
   """The mean of the probabilities over all flips along some axes.
 
   Args:
@@ -55,11 +56,21 @@ class Ensemble:
   def probabilities(self, image: np.ndarray) -> np.ndarray:
     """Maps [x, y, z, channels] to [x, y, z, classes]."""
     def one(checkpoint):
-      if self._restored != checkpoint:
-        self._inner.restore(checkpoint)
-        self._restored = checkpoint
+      self._restore(checkpoint)
       return self._inner.probabilities(image)
     return mean(one, self.checkpoints)
+
+  def labels(self, image: np.ndarray) -> np.ndarray:
+    """Maps [x, y, z, channels] to uint8 [x, y, z]."""
+    if len(self.checkpoints) > 1:
+      return label_maps.most_probable(self.probabilities(image))
+    self._restore(self.checkpoints[0])
+    return self._inner.labels(image)
+
+  def _restore(self, checkpoint):
+    if self._restored != checkpoint:
+      self._inner.restore(checkpoint)
+      self._restored = checkpoint
 
 
 def mean(function: Callable, arguments: Sequence) -> np.ndarray:

@@ -3,15 +3,11 @@
 from collections.abc import Sequence
 import os
 
-import numpy as np
-import tensorflow as tf
-
-from mtf_unet import architecture
 from mtf_unet import checkpoints
 from mtf_unet import config as config_lib
 from mtf_unet import errors
-from mtf_unet import model
 from mtf_unet import saved_model
+from mtf_unet import trained_weights
 
 
 def export(config: config_lib.Config, model_dirs: Sequence[str],
@@ -29,44 +25,15 @@ def export(config: config_lib.Config, model_dirs: Sequence[str],
   Raises:
     InputError: if a folder has no checkpoint or was trained with another
       network, if a checkpoint is damaged, or for sliding windows, which a
-      single pass cannot stand for.
+      single pass cannot stand for as it can for slabs.
   """
-  if config.prediction.method != 'whole':
+  if config.prediction.method == 'sliding_window':
     raise errors.InputError(
         f'config key prediction.method: got {config.prediction.method!r}, '
-        "expected 'whole' to export: a SavedModel takes volumes in one pass")
+        "expected 'whole' or 'slabs' to export: a SavedModel takes one pass")
   for model_dir in model_dirs:
     checkpoints.check_folder(model_dir, config, training=False)
   paths = [checkpoints.for_prediction(model_dir) for model_dir in model_dirs]
   saved_model.write(folder, config,
-                    [read_weights(path, config) for path in paths])
+                    [trained_weights.read(path, config) for path in paths])
   return paths
-
-
-def read_weights(checkpoint: str, config: config_lib.Config
-                 ) -> dict[str, np.ndarray]:
-  """Reads the weights to predict with, by their names in the network.
-
-  Args:
-    checkpoint: path prefix.
-    config: the experiment; with `ema_decay` the moving averages are read.
-
-  Raises:
-    InputError: if it is damaged or holds another network.
-  """
-  layers = architecture.layers(config.network, model.image_channels(config),
-                               config.data.num_classes)
-  listed = [variable for layer in layers
-            for variable in architecture.variables(layer, config.network)]
-  with checkpoints.reading(checkpoint):
-    reader = tf.train.load_checkpoint(checkpoint)
-    weights = {}
-    for variable in listed:
-      averaged = variable.trainable and config.training.ema_decay > 0
-      name = f'{model.EMA_SCOPE}/' * averaged + variable.name
-      value = reader.get_tensor(name)
-      if value.shape != variable.shape:
-        raise ValueError(f'{name} has shape {value.shape}, expected '
-                         f'{variable.shape}')
-      weights[variable.name] = value
-  return weights

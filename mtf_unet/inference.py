@@ -1,4 +1,4 @@
-"""Volumes through a trained network on the mesh, in one pass or by windows."""
+"""Volumes through a trained network: on the mesh, by slabs or by windows."""
 
 from collections.abc import Callable
 from collections.abc import Sequence
@@ -11,16 +11,20 @@ from mtf_unet import checkpoints
 from mtf_unet import config as config_lib
 from mtf_unet import ensembling
 from mtf_unet import input_pipeline
+from mtf_unet import label_maps
 from mtf_unet import layout
 from mtf_unet import mesh as mesh_lib
 from mtf_unet import model
 from mtf_unet import predictors
 from mtf_unet import preprocess
+from mtf_unet import slab_prediction
 from mtf_unet import sliding_window
 from mtf_unet import volumes
 
+_WORKSPACE = slab_prediction.Workspace()
 
-class Predictor:
+
+class Predictor(predictors.ByProbabilities):
   """A session that maps images of one size to probabilities.
 
   The mesh need not be the one of the training: a checkpoint knows nothing of
@@ -113,12 +117,13 @@ def fitting_size(shape: Sequence[int], config: config_lib.Config,
   return preprocess.network_size(tuple(shape), config.data.size, multiple)
 
 
-# Builds a Predictor for volumes of a size.
-MakePredictor = Callable[[Sequence[int]], Predictor]
+# Builds a predictor for volumes of a size.
+MakePredictor = Callable[[Sequence[int]],
+                         Predictor | slab_prediction.SlabPredictor]
 
 
 class WholeVolumes:
-  """Maps volumes of any size to probabilities, each in one pass.
+  """Maps volumes of any size to probabilities or labels, none cut to windows.
 
   A graph has one size; that of the last volume is kept.
 
@@ -155,9 +160,25 @@ class WholeVolumes:
     Returns:
       float32 [x, y, z, classes].
     """
+    predictor, image, inside = self._fitted(image)
+    return predictor.probabilities(image)[inside]
+
+  def labels(self, image: np.ndarray) -> np.ndarray:
+    """Computes the most probable class.
+
+    Args:
+      image: float32 [x, y, z, channels].
+
+    Returns:
+      uint8 [x, y, z].
+    """
+    predictor, image, inside = self._fitted(image)
+    return predictor.labels(image)[inside]
+
+  def _fitted(self, image):
+    """The predictor, the volume in its size, and where that holds it."""
     size = fitting_size(image.shape[:3], self._config, self._partition)
-    image, inside = sliding_window.padded(image, size)
-    return self._predictor_of(size).probabilities(image)[inside]
+    return (self._predictor_of(size), *sliding_window.padded(image, size))
 
   def _predictor_of(self, size):
     if self._size != size:
@@ -170,14 +191,20 @@ class WholeVolumes:
 
 
 def of_volumes(config: config_lib.Config, partition: layout.Partition,
-               make: MakePredictor | None = None) -> predictors.Network:
+               make: MakePredictor | None = None,
+               workspace: slab_prediction.Workspace = _WORKSPACE
+               ) -> predictors.Network:
   """Builds what maps volumes of any size to probabilities.
 
   Args:
-    config: its `prediction` says whether whole or by windows, and the flips.
-    partition: how to cut volumes or windows.
-    make: as of `WholeVolumes`.
+    config: its `prediction` says how, and the flips.
+    partition: how to cut volumes or windows; slabs run on this process alone,
+      of volumes padded as for the partition.
+    make: as of `WholeVolumes`; not asked for slabs.
+    workspace: of slabs.
   """
+  if config.prediction.method == 'slabs':
+    make = lambda size: slab_prediction.SlabPredictor(config, size, workspace)
   predictor = WholeVolumes(config, partition, make)
   if config.prediction.method == 'sliding_window':
     predictor = sliding_window.SlidingWindow(
@@ -208,14 +235,34 @@ class FilePredictor:
     Returns:
       float32 [x, y, z, classes] of the file's shape and orientation.
     """
-    image, geometry = preprocess.to_network_grid_of_any_size(
-        volume, self._data_config)
+    return self._probabilities(*self._prepared(volume))
+
+  def label(self, volume: volumes.Volume) -> np.ndarray:
+    """Computes a scan's most probable classes on its own grid.
+
+    Args:
+      volume: as read from its file.
+
+    Returns:
+      uint8 [x, y, z] of the file's shape and orientation.
+    """
+    image, geometry = self._prepared(volume)
+    if geometry.grid_shape == geometry.canonical_shape:
+      return preprocess.to_native_grid(self._predictor.labels(image), geometry)
+    # What is interpolated is the probabilities.
+    return label_maps.most_probable(self._probabilities(image, geometry))
+
+  def _prepared(self, volume):
+    return preprocess.to_network_grid_of_any_size(volume, self._data_config)
+
+  def _probabilities(self, image, geometry):
     return preprocess.probabilities_to_native_grid(
         self._predictor.probabilities(image), geometry)
 
 
 def ensemble_of(config: config_lib.Config, partition: layout.Partition,
-                model_dirs: Sequence[str], make: MakePredictor | None = None
+                model_dirs: Sequence[str], make: MakePredictor | None = None,
+                workspace: slab_prediction.Workspace = _WORKSPACE
                 ) -> ensembling.Ensemble:
   """Opens the best (else newest) checkpoint of each folder.
 
@@ -223,7 +270,8 @@ def ensemble_of(config: config_lib.Config, partition: layout.Partition,
     config: the experiment.
     partition: how to cut volumes.
     model_dirs: folders of one network; the probabilities are averaged.
-    make: as of `WholeVolumes`.
+    make: as of `of_volumes`.
+    workspace: of slabs.
 
   Raises:
     InputError: if a folder has none, or was trained with another network.
@@ -231,13 +279,15 @@ def ensemble_of(config: config_lib.Config, partition: layout.Partition,
   for model_dir in model_dirs:
     checkpoints.check_folder(model_dir, config, training=False)
   return ensembling.Ensemble(
-      of_volumes(config, partition, make),
+      of_volumes(config, partition, make, workspace),
       [checkpoints.for_prediction(model_dir) for model_dir in model_dirs])
 
 
 def from_model_dir(config: config_lib.Config, partition: layout.Partition,
-                   *model_dirs: str, make: MakePredictor | None = None
+                   *model_dirs: str, make: MakePredictor | None = None,
+                   workspace: slab_prediction.Workspace = _WORKSPACE
                    ) -> FilePredictor:
   """Opens one model folder, or several whose mean is wanted, for files."""
   return FilePredictor(config.data,
-                       ensemble_of(config, partition, model_dirs, make))
+                       ensemble_of(config, partition, model_dirs, make,
+                                   workspace))

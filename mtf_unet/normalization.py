@@ -23,6 +23,7 @@ import tensorflow as tf
 
 from mtf_unet import convolution
 from mtf_unet import dropout as dropout_lib
+from mtf_unet import norm_kernels
 from mtf_unet import recomputation
 from mtf_unet.mtf_compat import mtf
 
@@ -63,17 +64,6 @@ def _each_sample(function, per_sample, large, channelwise):
       for column in zip(*results))
 
 
-def _format(x):
-  return 'NDHWC' if x.shape.rank == 5 else 'NHWC'
-
-
-def _scale_offset(x, scale, offset, zero, one):
-  """x * scale + offset by channel, in one pass over memory."""
-  return tf.raw_ops.FusedBatchNormV3(
-      x=x, scale=scale, offset=offset, mean=zero, variance=one, epsilon=0.0,
-      is_training=False, data_format=_format(x)).y
-
-
 def _constants(mesh_impl, statistic: mtf.Tensor):
   """Zeros and ones like a statistic, once for all blocks of a memory."""
   shape = mesh_impl.slice_shape(statistic.shape)
@@ -81,12 +71,9 @@ def _constants(mesh_impl, statistic: mtf.Tensor):
 
 
 def _local_moments(x, zero, one):
-  result = tf.raw_ops.FusedBatchNormV3(
-      x=x, scale=one, offset=zero, mean=[], variance=[], epsilon=1e-3,
-      is_training=True, data_format=_format(x))
+  mean, variance = norm_kernels.moments(x, zero, one)
   count = math.prod(x.shape.as_list()[:-1])
-  # The kernel returns the unbiased variance.
-  return result.batch_mean, result.batch_variance * ((count - 1) / count)
+  return mean, variance * ((count - 1) / count)
 
 
 class MomentsOperation(mtf.Operation):
@@ -178,8 +165,8 @@ def _scale_and_offset(mesh_impl, channelwise, settings):
 
 def _affine(x, scale, offset, zero, one, settings):
   return _each_sample(
-      lambda *arguments: (_scale_offset(*arguments),), settings.per_sample,
-      [x], [scale, offset, zero, one])[0]
+      lambda *arguments: (norm_kernels.scale_offset(*arguments),),
+      settings.per_sample, [x], [scale, offset, zero, one])[0]
 
 
 class NormalizeGradientOperation(mtf.Operation):
@@ -279,7 +266,7 @@ def _local_gradient(g, x, gamma, mean, variance, settings, *,
   result = tf.raw_ops.FusedBatchNormGradV3(
       y_backprop=g, x=x, scale=gamma, reserve_space_1=mean,
       reserve_space_2=variance, reserve_space_3=[], epsilon=settings.epsilon,
-      is_training=through_statistics, data_format=_format(x))
+      is_training=through_statistics, data_format=norm_kernels.data_format(x))
   return result.x_backprop, result.scale_backprop, result.offset_backprop
 
 

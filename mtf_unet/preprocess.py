@@ -223,11 +223,20 @@ def normalize(image: np.ndarray, normalization: str,
   if normalization == 'window':
     low, high = window
     return np.clip((image - low) / (high - low), 0, 1).astype(np.float32)
-  # Some scanners count to 1e6: sums in float64.
+  return _zero_mean_unit_variance(image)
+
+
+def _zero_mean_unit_variance(image):
+  # Some scanners count to 1e6: sums in float64. Slice by slice, as a float64
+  # copy of a volume may be more than all else that is in memory.
   mean = image.mean(axis=(0, 1, 2), dtype=np.float64)
-  deviation = image.std(axis=(0, 1, 2), dtype=np.float64)
+  squares = sum(np.square(part - mean).sum(axis=(0, 1)) for part in image)
+  deviation = np.sqrt(squares / math.prod(image.shape[:3]))
   deviation = np.where(deviation > 1e-6 * np.abs(mean), deviation, np.inf)
-  return ((image - mean) / deviation).astype(np.float32)
+  result = np.empty(image.shape, np.float32)
+  for part, normalized in zip(image, result):
+    normalized[:] = (part - mean) / deviation
+  return result
 
 
 def network_size(shape: tuple[int, int, int], minimum: tuple[int, int, int],

@@ -1,4 +1,4 @@
-"""Shows how far a training has come."""
+"""Shows how far a training, or one long piece of work, has come."""
 
 import sys
 import time
@@ -106,3 +106,54 @@ class ProgressHook(tf.estimator.SessionRunHook):
     """Leaves the bar as it is and ends its line; may be called twice."""
     if self._bar is not None:
       self._bar.close()
+
+
+class ShareProgress:
+  """A bar on a terminal; elsewhere a line now and then; called with shares.
+
+  A share that is smaller than the one before begins anew.
+
+  Args:
+    what: is being done.
+    seconds_between_lines: of the plain lines.
+    stream: where to write; by default standard error.
+  """
+
+  def __init__(self, what: str, *,
+               seconds_between_lines: float = _SECONDS_BETWEEN_LINES,
+               stream=None):
+    self._what, self._stream = what, stream or sys.stderr
+    self._seconds_between_lines = seconds_between_lines
+    self._share, self._bar = float('inf'), None
+
+  def __call__(self, share: float) -> None:
+    """Shows that a share, above 0 to 1, of the work is done."""
+    now = time.monotonic()
+    if share < self._share:
+      # The first piece is left out of the pace: TensorFlow still warms up.
+      self._first, self._last_line = (share, now), now
+      self._open()
+    self._share = share
+    if self._bar is not None:
+      self._bar.update(share - self._bar.n)
+      if share >= 1:
+        self._bar.close()
+    elif now - self._last_line >= self._seconds_between_lines:
+      self._last_line = now
+      self._write_line(now)
+
+  def _open(self):
+    if self._stream.isatty():
+      self._bar = tqdm.tqdm(
+          total=1.0, desc=self._what, file=self._stream, leave=False,
+          dynamic_ncols=True,
+          bar_format='{desc}: {percentage:3.0f}%|{bar}| {remaining} left')
+
+  def _write_line(self, now):
+    first, since = self._first
+    left = ''
+    if self._share > first:
+      seconds = (1 - self._share) * (now - since) / (self._share - first)
+      left = f'  {format_seconds(seconds)} left'
+    self._stream.write(f'{self._what}  {self._share:.0%}{left}\n')
+    self._stream.flush()

@@ -31,6 +31,7 @@ from mtf_unet import atomic_file
 from mtf_unet import config as config_lib
 from mtf_unet import ensembling
 from mtf_unet import errors
+from mtf_unet import label_maps
 from mtf_unet import plain_network
 from mtf_unet import preprocess
 from mtf_unet import volumes
@@ -210,6 +211,10 @@ class SavedModelPredictor:
     result = self._probabilities(
         volume=tf.constant(grid, tf.float32))['probabilities']
     return preprocess.probabilities_to_native_grid(result.numpy(), geometry)
+
+  def label(self, volume: volumes.Volume) -> np.ndarray:
+    """Computes a scan's most probable classes, uint8 on its own grid."""
+    return label_maps.most_probable(self.predict(volume))
 
 
 def _check_data(folder, data_config):

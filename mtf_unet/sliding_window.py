@@ -20,7 +20,7 @@ from mtf_unet import predictors
 _DEVIATION = 1 / 8
 
 
-class SlidingWindow:
+class SlidingWindow(predictors.ByProbabilities):
   """Maps volumes of any size to probabilities.
 
   Args:
@@ -92,9 +92,12 @@ def padded(image: np.ndarray, size: Sequence[int]
     size: voxels along x, y, z, at least the image's.
 
   Returns:
-    The larger volume, and where in it the image lies.
+    The larger volume (no copy where it is no larger), and where in it the
+    image lies.
   """
   before = [(n - m) // 2 for n, m in zip(size, image.shape)]
   widths = [(b, n - m - b) for b, n, m in zip(before, size, image.shape)]
   inside = tuple(slice(b, b + m) for b, m in zip(before, image.shape))
-  return np.pad(image, widths + [(0, 0)]), inside
+  if image.shape[:3] != tuple(size):
+    image = np.pad(image, widths + [(0, 0)])
+  return image, inside

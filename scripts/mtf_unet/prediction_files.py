@@ -97,16 +97,29 @@ def predict(predictor: predictors.ScanPredictor, config: config_lib.Config,
   show = item_progress.ItemProgress('scan')
   for done, (scan, base) in enumerate(zip(found, bases), start=1):
     volume = scan_files.read(scan.files)
-    probabilities = predictor.predict(volume)
-    label = label_maps.from_probabilities(probabilities, config.prediction)
-    volumes.write_label(f'{base}.nii.gz', label, volume)
-    if with_probabilities:
-      volumes.write_probabilities(f'{base}_probabilities.nii.gz',
-                                  probabilities, volume)
+    label = _write_results(predictor, config.prediction, volume, base,
+                           with_probabilities)
     overlay.write_overlay(f'{base}.png', volume, label, title=base.name,
                           num_classes=config.data.num_classes)
     show(done, len(found), base.name)
   print(f'{len(found)} label maps and overlays in {folder}')
+
+
+def _write_results(predictor, config, volume, base, with_probabilities):
+  """Writes the label map and, if asked, the probabilities; returns the former.
+
+  Where they are not asked for, some predictors never make them.
+  """
+  if with_probabilities:
+    probabilities = predictor.predict(volume)
+    label = label_maps.most_probable(probabilities)
+    volumes.write_probabilities(f'{base}_probabilities.nii.gz', probabilities,
+                                volume)
+  else:
+    label = predictor.label(volume)
+  label = label_maps.keep_largest(label, config.largest_component)
+  volumes.write_label(f'{base}.nii.gz', label, volume)
+  return label
 
 
 def _make_folder(folder):

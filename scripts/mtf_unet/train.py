@@ -51,7 +51,9 @@ from mtf_unet import errors
 from mtf_unet import evaluation
 from mtf_unet import export
 from mtf_unet import inference
+from mtf_unet import progress
 from mtf_unet import saved_model
+from mtf_unet import slab_prediction
 from mtf_unet import split_search
 from mtf_unet import tpu_job
 from mtf_unet import tpu_program
@@ -85,6 +87,10 @@ _OUTPUT = flags.DEFINE_string(
     'output', None, 'Folder for predictions, or of the SavedModel to make.')
 _PROBABILITIES = flags.DEFINE_boolean(
     'probabilities', False, 'Also write the class probabilities.')
+_SCRATCH_DIR = flags.DEFINE_string(
+    'scratch_dir', None, 'Folder on a disk for the temporary file of '
+    'prediction by slabs with instance norm (eval, predict); by default '
+    '--output, without one what the system names.')
 _USE_TPU = flags.DEFINE_boolean(
     'use_tpu', False, 'Run on a TPU: that of this machine (a TPU VM), of '
     '--master or of --tpu_name.')
@@ -119,7 +125,7 @@ def _evaluate(job: training.Job) -> None:
   config, model_dirs = job.config, _model_dirs(job)
   source = case_source.open_split(_DATA_DIR.value, config.data, _SPLIT.value)
   predictor = inference.ensemble_of(config, job.partition, model_dirs,
-                                    job.predictor)
+                                    job.predictor, _workspace())
   used = ', '.join(predictor.checkpoints)
   _report(f'Evaluating {used}')
   evaluation_files.evaluate(
@@ -132,13 +138,23 @@ def _evaluate(job: training.Job) -> None:
 
 def _predict(job: training.Job) -> None:
   if _SAVED_MODEL.value:
+    if job.config.prediction.method == 'slabs':
+      raise errors.InputError(
+          "config key prediction.method: got 'slabs', expected 'whole' beside "
+          '--saved_model, which takes volumes in one pass')
     predictor = saved_model.SavedModelPredictor(_SAVED_MODEL.value,
                                                 job.config.data)
   else:
     predictor = inference.from_model_dir(
-        job.config, job.partition, *_model_dirs(job), make=job.predictor)
+        job.config, job.partition, *_model_dirs(job), make=job.predictor,
+        workspace=_workspace())
   prediction_files.predict(predictor, job.config, _INPUT.value, _OUTPUT.value,
                            with_probabilities=_PROBABILITIES.value)
+
+
+def _workspace() -> slab_prediction.Workspace:
+  return slab_prediction.Workspace(_SCRATCH_DIR.value or _OUTPUT.value,
+                                   progress.ShareProgress('slabs'))
 
 
 def _export(job: training.Job) -> None:

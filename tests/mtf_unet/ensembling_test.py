@@ -64,3 +64,22 @@ def test_what_a_network_returns_is_not_changed():
   kept = _IMAGE.copy()
   ensembling.mean(lambda _: kept, [0, 1])
   np.testing.assert_array_equal(kept, _IMAGE)
+
+
+def test_a_single_checkpoint_s_labels_are_its_network_s_own():
+  network = _Network()
+  network.labels = lambda image: 'labels'
+  ensemble = ensembling.Ensemble(network, ['1'])
+  assert ensemble.labels(_IMAGE) == 'labels'
+  assert network.restored == ['1']
+
+
+def test_labels_of_several_checkpoints_are_those_of_the_mean():
+  # The first class is the image times 1, then times 3, in the mean times 2.
+  image = np.concatenate([_IMAGE, np.ones_like(_IMAGE)], axis=-1)
+  network = _Network()
+  network.probabilities = lambda image: image * [
+      float(network.restored[-1]), 1.0]
+  came = ensembling.Ensemble(network, '13').labels(image)
+  assert came.dtype == np.uint8
+  np.testing.assert_array_equal(came, 2 * _IMAGE[..., 0] < 1)

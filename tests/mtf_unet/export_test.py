@@ -150,7 +150,8 @@ def test_an_existing_folder_is_not_overwritten(plain):
 
 def test_sliding_windows_are_not_exported(plain, tmp_path):
   config = _config(prediction={'method': 'sliding_window'})
-  with pytest.raises(errors.InputError, match="expected 'whole' to export"):
+  with pytest.raises(errors.InputError,
+                     match="expected 'whole' or 'slabs' to export"):
     export.export(config, [str(plain / 'a')], tmp_path / 'saved')
 
 

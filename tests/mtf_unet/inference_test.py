@@ -155,7 +155,8 @@ def test_an_ensemble_of_different_networks_is_refused(tiny_dirs, model_dir):
 
 
 @pytest.mark.parametrize('changes, words', [
-    ({'prediction': {'method': 'tiles'}}, "'whole' or 'sliding_window'"),
+    ({'prediction': {'method': 'tiles'}},
+     "'whole', 'slabs' or 'sliding_window'"),
     ({'prediction': {'overlap': 1.0}}, 'prediction.overlap: got 1.0'),
     ({'prediction': {'flip_axes': (0, 0)}}, 'prediction.flip_axes'),
     ({'prediction': {'largest_component': (3,)}}, 'classes from 1 to 2'),

@@ -84,3 +84,36 @@ def test_without_a_loss_to_watch_the_estimators_is_shown():
     tf.compat.v1.add_to_collection(tf.compat.v1.GraphKeys.LOSSES, loss)
     hook.begin()
   assert hook.before_run(None).fetches is loss
+
+
+def _shares(stream, shares, **keywords):
+  show = progress.ShareProgress('slabs', stream=stream, **keywords)
+  for share in shares:
+    show(share)
+  return stream.getvalue()
+
+
+def test_shares_are_told_in_plain_lines_with_the_time_left():
+  lines = _shares(io.StringIO(), (0.25, 0.5, 1.0),
+                  seconds_between_lines=0.0).splitlines()
+  assert [line.split('  ')[:2] for line in lines] == [
+      ['slabs', '25%'], ['slabs', '50%'], ['slabs', '100%']]
+  assert lines[2].endswith('  0:00:00 left')
+
+
+def test_short_work_is_done_in_silence():
+  assert not _shares(io.StringIO(), (0.25, 0.5, 1.0))
+
+
+def test_a_smaller_share_begins_anew():
+  lines = _shares(io.StringIO(), (0.5, 1.0, 0.5, 1.0),
+                  seconds_between_lines=0.0).splitlines()
+  assert [line.endswith('left') for line in lines] == [
+      False, True, False, True]
+
+
+def test_a_terminal_gets_a_bar_of_the_share():
+  written = _shares(_Terminal(), (0.25, 0.5, 1.0), seconds_between_lines=0.0)
+  assert 'slabs:' in written
+  assert ' left' in written
+  assert '\n' not in written.rstrip()

@@ -180,6 +180,17 @@ def test_one_file_is_predicted_stretched(trained, predicted, train, work):
   assert nibabel.load(work / 'stretched/odd.nii.gz').shape == (7, 11, 9)
 
 
+def test_slabs_predict_what_one_pass_does(predicted, train, work):
+  result = train('--mode=predict', '--config.prediction.method=slabs',
+                 '--config.prediction.slabs=5', f'--input={work}/scans',
+                 f'--output={work}/by_slabs')
+  assert result.status == 0, result.err
+  for name in ('odd', 'large'):
+    came, expected = (nibabel.load(work / folder / f'{name}.nii.gz').get_fdata()
+                      for folder in ('by_slabs', 'out'))
+    np.testing.assert_array_equal(came, expected)
+
+
 def _one_line(result, *words):
   assert result.status == 1, result.out
   assert result.err.startswith('error: ')
@@ -237,6 +248,9 @@ def test_the_collectives_are_told_and_written(work, tmp_path):
     (['--data_dir='], '--mode=train needs --data_dir'),
     (['--mode=predict'], '--mode=predict needs --input'),
     (['--mode=export'], '--mode=export needs --output'),
+    (['--mode=predict', '--saved_model=some', '--input=in', '--output=out',
+      '--config.prediction.method=slabs'], "expected 'whole' beside"),
+    (['--config.prediction.slabs=4'], 'prediction.slabs: got 4, expected 0'),
     (['--model_dir='], '--mode=train needs --model_dir'),
     (['--ensemble=other'], '--ensemble: expected with --mode=eval'),
     (['--use_tpu'], '--use_tpu: this machine has no TPU'),
