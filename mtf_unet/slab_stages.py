@@ -60,7 +60,15 @@ def _through(stages, slab):
   yield slab
 
 
-class Pointwise:
+class _Immediate:
+  """A stage that owes nothing when its input has ended."""
+
+  def finish(self) -> Iterator[np.ndarray]:
+    """Yields nothing."""
+    return iter(())
+
+
+class Pointwise(_Immediate):
   """A function of each slice alone.
 
   Args:
@@ -73,10 +81,6 @@ class Pointwise:
   def push(self, slab: np.ndarray) -> np.ndarray:
     """Maps a slab."""
     return self._function(slab)
-
-  def finish(self) -> Iterator[np.ndarray]:
-    """Yields nothing."""
-    return iter(())
 
 
 class Windowed:
@@ -112,8 +116,10 @@ class Windowed:
       yield last
 
 
-class Paired:
+class Paired(_Immediate):
   """A function of pairs of slices, the first pair at the volume's beginning.
+
+  A volume has an even number of slices where this is used.
 
   Args:
     function: maps 2 n slices to n.
@@ -130,12 +136,8 @@ class Paired:
       slab, self._single = slab[:-1], slab[-1:].copy()
     return self._function(slab) if len(slab) else None
 
-  def finish(self) -> Iterator[np.ndarray]:
-    """Yields nothing: a volume has an even number of slices here."""
-    return iter(())
 
-
-class Remember:
+class Remember(_Immediate):
   """Passes slabs on and queues them as well.
 
   Args:
@@ -150,12 +152,8 @@ class Remember:
     self._queue.put(slab)
     return slab
 
-  def finish(self) -> Iterator[np.ndarray]:
-    """Yields nothing."""
-    return iter(())
 
-
-class Join:
+class Join(_Immediate):
   """Appends the channels of the same slices of a queue.
 
   Args:
@@ -168,10 +166,6 @@ class Join:
   def push(self, slab: np.ndarray) -> np.ndarray:
     """Returns [slab, queue] along the channels."""
     return np.concatenate([slab, self._queue.take(len(slab))], axis=-1)
-
-  def finish(self) -> Iterator[np.ndarray]:
-    """Yields nothing."""
-    return iter(())
 
 
 class WholeStatistics:
