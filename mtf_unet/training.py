@@ -192,10 +192,12 @@ def _run(job, source, validation):
     if source.error is None:
       raise
     raise source.error from None
+  except KeyboardInterrupt:
+    # The hooks do not come to their end, and leave event files half written.
+    tf.compat.v1.summary.FileWriterCache.clear()
+    raise
   finally:
     show.close()
-    # Stopped, the hooks leave the event files open and partly unwritten.
-    tf.compat.v1.summary.FileWriterCache.clear()
 
 
 class _WatchedSource:

@@ -14,6 +14,7 @@ from mtf_unet import layout
 from mtf_unet import mesh as mesh_lib
 from mtf_unet import model
 from mtf_unet import training
+from mtf_unet import validation_listener
 from tests.mtf_unet import jobs
 
 pytestmark = pytest.mark.slow
@@ -56,7 +57,8 @@ def _train_until(folder, config, step, stop):
       if global_step_value >= step:
         stop()
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(training, '_EvaluationListener', lambda *_: Listener())
+    patch.setattr(validation_listener, 'ValidationListener',
+                  lambda *_: Listener())
     jobs.train(folder, config, validation=[])
 
 
