@@ -25,6 +25,7 @@ from cnn_loopfilter import errors
 from cnn_loopfilter import frames as frames_lib
 from cnn_loopfilter.codec import base
 from cnn_loopfilter.codec import libav
+from cnn_loopfilter.codec import thread_priority
 
 _PRESETS = tuple(map(str, range(14)))
 _PARAMETERS = 'aq-mode=0:tune=1:scm=0:keyint=1:lp=2'
@@ -91,8 +92,9 @@ class SvtAv1:
     parameters = f'crf={qindex(qp) / 4:.2f}:{_PARAMETERS}' + (
         '' if filtered else _OFF)
     try:
-      return libav.encode('libsvtav1', frame, picture_format, {
-          'preset': self._preset, 'svtav1-params': parameters})
+      with thread_priority.kept():
+        return libav.encode('libsvtav1', frame, picture_format, {
+            'preset': self._preset, 'svtav1-params': parameters})
     except av.FFmpegError as error:
       raise errors.InputError(f'SVT-AV1: cannot code {layout.width}x'
                               f'{layout.height} at QP {qp} ({error})'

@@ -1,3 +1,5 @@
+import os
+
 import av
 import numpy as np
 import pytest
@@ -76,6 +78,15 @@ def test_the_stream_does_not_depend_on_threads(monkeypatch, threads):
   monkeypatch.setattr(svtav1, '_PARAMETERS',
                       svtav1._PARAMETERS.replace('lp=2', threads))
   assert svtav1.SvtAv1()._encode(frame, 27, filtered=True) == packets
+
+
+@pytest.mark.skipif(not hasattr(os, 'sched_getscheduler'),
+                    reason='no scheduling policies on this system')
+def test_the_calling_thread_keeps_its_scheduling():
+  """As root SVT-AV1 makes it a real-time thread."""
+  before = os.sched_getscheduler(0), os.sched_getparam(0)
+  _coded(32, filtered=True)
+  assert (os.sched_getscheduler(0), os.sched_getparam(0)) == before
 
 
 def test_what_svt_av1_cannot_do_is_told(monkeypatch):
