@@ -171,12 +171,29 @@ def label_to_grid(label: np.ndarray, geometry: Geometry) -> np.ndarray:
       orientations.turned(label, geometry.orientation), geometry.grid_shape)
 
 
+def to_native_grid(label: np.ndarray, geometry: Geometry) -> np.ndarray:
+  """Takes a label map back to the file's own shape and orientation.
+
+  Args:
+    label: uint8 [x, y, z] of shape `geometry.network_shape`.
+    geometry: of the image.
+
+  Returns:
+    uint8 of shape `geometry.native_shape`; where the grid was resampled, the
+    label of the nearest voxel.
+  """
+  canonical = _stretch_nearest(
+      without_padding(label, geometry), geometry.canonical_shape)
+  return np.ascontiguousarray(
+      orientations.from_canonical(canonical, geometry.orientation))
+
+
 def probabilities_to_native_grid(probabilities: np.ndarray,
                                  geometry: Geometry) -> np.ndarray:
   """Takes probabilities back to the file's own shape and orientation.
 
-  Where the grid was resampled, the argmax of the result is smoother than a
-  label map of the nearest voxels would be.
+  Where the grid was resampled, the argmax of the result is smoother than what
+  `to_native_grid` gives.
 
   Args:
     probabilities: [x, y, z, classes] of shape `geometry.network_shape`.

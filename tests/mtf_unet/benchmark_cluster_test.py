@@ -14,6 +14,7 @@ from mtf_unet.benchmark import process_rows
 from mtf_unet.benchmark import process_table
 from tests import script_server
 from tests.mtf_unet import user_environment
+from tests.mtf_unet import workers
 
 _SCRIPT = user_environment.ROOT / 'scripts/mtf_unet/benchmark_cluster.py'
 _FIRST, _FOUR = process_rows.Row(1), process_rows.Row(4, 4)
@@ -78,6 +79,7 @@ def test_wrong_flags_are_told_in_one_line(flags, words):
 
 
 @pytest.mark.slow
+@workers.BY_HAND_IN_CI
 def test_two_workers_compute_the_loss_of_one_process():
   problem = problem_lib.Problem(base_filters=2, size=16, steps=1)
   done = subprocess.run(

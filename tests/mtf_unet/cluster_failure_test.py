@@ -19,7 +19,7 @@ from mtf_unet import training
 from tests.mtf_unet import jobs
 from tests.mtf_unet import workers
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, workers.BY_HAND_IN_CI]
 
 # Something happens between the first checkpoint and the second.
 _STEPS, _SAVED, _DISTURBED = 12, 4, 6

@@ -45,6 +45,7 @@ def _stopped(process):
   return out, err.splitlines()[-1]
 
 
+@workers.BY_HAND_IN_CI
 def test_a_job_stops_by_ctrl_c_or_with_its_worker_and_is_scored(work, tmp_path):
   running = functools.partial(train_process.running, *_flags(work, tmp_path))
   with workers.running(2) as (cluster, processes):

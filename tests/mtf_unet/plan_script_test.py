@@ -5,6 +5,7 @@ import json
 import pytest
 
 from tests import script_server
+from tests.mtf_unet import workers
 
 
 def _run(script, *arguments):
@@ -95,6 +96,7 @@ def test_measured_table_has_a_line_for_each_size(tmp_path):
 
 
 @pytest.mark.slow
+@workers.BY_HAND_IN_CI
 def test_a_worker_takes_what_is_planned_within_15_percent(tmp_path):
   output = tmp_path / 'measured.json'
   done = _run('measure_plan.py', '--sizes=48', '--processes=2', '--steps=1',

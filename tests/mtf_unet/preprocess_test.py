@@ -34,7 +34,7 @@ def test_labels_come_back_to_the_file_s_own_grid(axes, signs):
   network = grids.network_label(label, geometry)
   assert network.shape == (16, 16, 16)
   np.testing.assert_array_equal(
-      grids.native_label(network, geometry), label)
+      preprocess.to_native_grid(network, geometry), label)
 
 
 def test_probabilities_come_back_to_the_file_s_own_grid():
