@@ -2,7 +2,9 @@
 
 VENV := .venv
 VENV_KERAS3 := .venv-keras3
-PYTEST := -q -p no:cacheprovider
+# Test files run side by side in so many processes: `make test JOBS=4`.
+JOBS := 2
+PYTEST := -q -p no:cacheprovider -n $(JOBS) --dist loadfile
 
 .PHONY: setup demo test test-fast lint package clean
 

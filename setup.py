@@ -49,7 +49,7 @@ EXTRAS = {
     'interchange': ['onnx==1.18.0' + _BELOW_312,
                     'onnxruntime==1.32.0' + _BELOW_312],
     'bert': _TF215 + _DATASETS + ['tokenizers' + _BELOW_312],
-    'dev': ['pytest', 'hypothesis', 'ruff', 'build', 'twine'],
+    'dev': ['pytest', 'pytest-xdist', 'hypothesis', 'ruff', 'build', 'twine'],
 }
 # The second test environment: Keras 3 on TensorFlow and JAX, tf_keras, and a
 # LAMB by others to compare with.
