@@ -48,7 +48,7 @@ def _path(tmp_path):
 
 
 def test_names_cannot_become_markup(path):
-  text = path.read_text()
+  text = path.read_text('utf-8')
   assert '<script>alert' not in text and 'name")' not in text
   assert text.count('<script>') == 1
   assert '&lt;script&gt;alert(&quot;name&quot;)' in text

@@ -104,11 +104,11 @@ def test_the_gain_is_drawn_over_the_work(tmp_path):
 def test_files_hold_everything(tmp_path):
   report = comparison.Report([_run(), _run('x264', 1.5)], {'CNN': 12.34})
   results.write(tmp_path, report)
-  text = (tmp_path / 'results.md').read_text()
+  text = (tmp_path / 'results.md').read_text('utf-8')
   assert '| **B** | **average** | **-25.00** |' in text
   assert '## x264' in text and 'QP 22, 27, 32, 37, 3 sequences, 6 frames' in (
       text)
-  content = json.loads((tmp_path / 'results.json').read_text())
+  content = json.loads((tmp_path / 'results.json').read_text('utf-8'))
   assert content['codec'] == 'x265 medium'
   assert content['sequences'][0]['points']['all']['22']['vmaf'] is None
   assert content['anchors'][0]['codec'] == 'x264'
@@ -117,11 +117,11 @@ def test_files_hold_everything(tmp_path):
       assert {row['measure'] for row in rows} == {measure}
   assert len(content['bd_rates']) == 4 * (3 + 2 + 1)
   points = list(csv.DictReader(io.StringIO(
-      (tmp_path / 'points.csv').read_text())))
+      (tmp_path / 'points.csv').read_text('utf-8'))))
   assert len(points) == 2 * 3 * 3 * 4
   assert float(points[0]['ssim_y']) == pytest.approx(1 - 0.022)
   rates = list(csv.DictReader(io.StringIO(
-      (tmp_path / 'bd_rates.csv').read_text())))
+      (tmp_path / 'bd_rates.csv').read_text('utf-8'))))
   assert {row['codec'] for row in rates} == {'x265 medium', 'x264',
                                              'all codecs'}
   assert {row['measure'] for row in rates} == {'psnr', 'ssim'}

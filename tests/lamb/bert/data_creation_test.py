@@ -19,7 +19,8 @@ def _config(**options):
 
 def _text(folder, content=None):
   path = folder / 'text.txt'
-  path.write_text(small.text() if content is None else content)
+  path.write_text(small.text() if content is None else content,
+                  encoding='utf-8')
   return str(path)
 
 

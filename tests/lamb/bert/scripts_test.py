@@ -10,8 +10,9 @@ _CONFIG = """{"vocab_size": 60, "hidden_size": 8, "num_hidden_layers": 1,
 
 @pytest.fixture
 def folder(tmp_path):
-  (tmp_path / 'text.txt').write_text(small.text())
-  (tmp_path / 'vocab.txt').write_text('\n'.join(small.VOCABULARY) + '\n')
+  (tmp_path / 'text.txt').write_text(small.text(), encoding='utf-8')
+  (tmp_path / 'vocab.txt').write_text('\n'.join(small.VOCABULARY) + '\n',
+                                      encoding='utf-8')
   (tmp_path / 'config.json').write_text(_CONFIG)
   return tmp_path
 
