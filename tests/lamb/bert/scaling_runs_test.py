@@ -64,6 +64,7 @@ def test_stopped_study_goes_on_with_the_next_run(tmp_path, monkeypatch):
   _fake(monkeypatch, trained)
   scaling_runs.run_all(_laboratory(tmp_path))
   assert len(trained) == len(set(trained)) == 6 + 6
+  assert trained[2] == 'lamb_4'  # what decides comes early
   summary = json.loads((tmp_path / 'summary.json').read_text())
   assert summary['rates'] == {'lamb': 0.1, 'adamw': 0.1, 'lars': 0.1}
   assert summary['run'] == {'config_hash': 'x', 'seed': 12345, 'commit': 'y'}
@@ -75,6 +76,7 @@ def test_metrics_hold_settings_compute_and_curve(tmp_path, monkeypatch):
   found = json.loads((tmp_path / 'lamb_8/metrics.json').read_text())
   assert found['masked_lm_accuracy'] == 0.3
   assert found['optimizer']['name'] == 'lamb'
+  assert found['optimizer']['bias_correction']
   assert found['curve']['examples'] == [8, 16, 24, 32]
   assert found['final_masked_lm_loss'] == pytest.approx(0.1 * 2 ** 0.5)
   assert found['flop'] > 0 and found['examples'] == 32
@@ -82,9 +84,7 @@ def test_metrics_hold_settings_compute_and_curve(tmp_path, monkeypatch):
 
 def test_diverged_run_is_a_result(tmp_path, monkeypatch):
   _fake(monkeypatch, [])
-  run = scaling_study.Run('wild', 'lamb', tuple(
-      stage for stage in scaling_study.full_runs(
-          _STUDY, dict.fromkeys(scaling_study.OPTIMIZERS, 0.3))[0].stages))
+  run = scaling_study.full_runs(_STUDY, 'lamb', 0.3)[0]
   found = scaling_runs.run_once(_laboratory(tmp_path), run)
   assert found['masked_lm_accuracy'] == found['final_masked_lm_loss'] == (
       'diverges')
@@ -121,8 +121,8 @@ def _write_done(folder, config_file):
       rates=dict.fromkeys(scaling_study.OPTIMIZERS, (0.01,)))
   runs = [run for name in scaling_study.OPTIMIZERS
           for run in scaling_study.grid(study, name)]
-  runs += scaling_study.full_runs(
-      study, dict.fromkeys(scaling_study.OPTIMIZERS, 0.01))
+  runs += [run for name in scaling_study.OPTIMIZERS
+           for run in scaling_study.full_runs(study, name, 0.01)]
   laboratory = dataclasses.replace(_laboratory(folder), config=config)
   for run in runs:
     if run.name not in ('lamb_4', 'lamb_mixed'):
