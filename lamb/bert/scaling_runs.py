@@ -59,7 +59,7 @@ class Laboratory:
 
 
 def run_all(laboratory: Laboratory) -> dict[str, Any]:
-  """Runs grid and full runs of one optimizer after another; summary.json.
+  """Runs the grid and full runs of each optimizer, and writes summary.json.
 
   LAMB comes first, so that it is known early whether its accuracy suffices.
 
