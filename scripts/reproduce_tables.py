@@ -39,7 +39,7 @@ _SCALE = flags.DEFINE_enum(
     'scale', 'small', ['paper', 'small'], 'What to do; see above.')
 _PAGE = flags.DEFINE_string(
     'page', '', 'Markdown file to write, of all tables in which something was '
-    'measured.')
+    'measured; plots come beside it.')
 _RUN = flags.DEFINE_boolean(
     'run', True, 'With --scale=small: run what is missing; --norun only '
     'writes the tables.')
@@ -81,17 +81,24 @@ def _small(table: table_types.Table) -> None:
     print(f'Written to {path}', flush=True)
 
 
+def _write_page(path: pathlib.Path) -> None:
+  """Writes the page, and beside it the pictures that it shows."""
+  text, shown = table_files.page(catalogue.tables().values(),
+                                 pathlib.Path(_RUNS_DIR.value))
+  files = {path.with_name(name): content for name, content in shown.items()}
+  for each, content in {**files, path: text.encode('utf-8')}.items():
+    with atomic_file.replacing(each) as stream:
+      stream.write(content)
+    print(f'Written to {each}')
+
+
 def main() -> None:
   """Lists, prints, runs or writes the page."""
   if _LIST.value:
     print(paper_scale.listing(catalogue.tables().values()))
     return
   if _PAGE.value:
-    text = table_files.page(catalogue.tables().values(),
-                            pathlib.Path(_RUNS_DIR.value))
-    with atomic_file.replacing(_PAGE.value) as stream:
-      stream.write(text.encode('utf-8'))
-    print(f'Written to {_PAGE.value}')
+    _write_page(pathlib.Path(_PAGE.value))
     return
   for table in _chosen():
     if _SCALE.value == 'paper':

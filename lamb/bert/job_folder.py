@@ -1,8 +1,8 @@
-"""What a pre-training's folder holds beside checkpoints and losses.
+"""What a training's folder holds beside checkpoints and losses.
 
   job.json           the job, written when it starts
-  eval_metrics.json  the last evaluation, and eval_results.txt in the form of
-                     google-research/bert
+  eval_metrics.json  a pre-training's last evaluation, and eval_results.txt in
+                     the form of google-research/bert
 
 Written by TensorFlow's file systems, so that a TPU's folder may be in a bucket.
 """

@@ -68,12 +68,16 @@ class Job:
   report: Callable[[str], None] = print
 
   def __post_init__(self):
-    for name in ('accumulate_steps', 'save_checkpoints_steps',
-                 'eval_batch_size'):
-      if getattr(self, name) < 1:
+    for name, least in (('accumulate_steps', 1), ('save_checkpoints_steps', 1),
+                        ('eval_batch_size', 1), ('seed', 0)):
+      if getattr(self, name) < least:
         raise errors.InputError(
             f'{name}: got {getattr(self, name)!r}, expected a whole number '
-            'from 1.')
+            f'from {least}.')
+    if self.max_eval_steps is not None and self.max_eval_steps < 1:
+      raise errors.InputError(
+          f'max_eval_steps: got {self.max_eval_steps!r}, expected a whole '
+          'number from 1.')
     if self.activation_dtype not in model.DTYPES:
       raise errors.InputError(
           f'activation_dtype: got {self.activation_dtype!r}, expected one of '
@@ -113,8 +117,7 @@ def train(job: Job) -> dict[str, float]:
     machine.DivergedError: The loss became NaN.
     InputError: Records or checkpoints do not fit, or are damaged.
   """
-  shapes = [_shape(stage) for stage in job.stages]
-  files = input_pipeline.files_of(job.input_files, shapes)
+  files = stage_files(job)
   start = _prepare_folder(job)
   begins = stages_lib.starts(job.stages)
   for number, (stage, begin, end) in enumerate(
@@ -125,6 +128,16 @@ def train(job: Job) -> dict[str, float]:
       _train_stage(job, number, files[number])
   rows = loss_log.read(job.model_dir)
   return {'global_step': job.total_steps, **(rows[-1] if rows else {})}
+
+
+def stage_files(job: Job) -> list[tuple[str, ...]]:
+  """Returns the job's input files that each stage reads.
+
+  Raises:
+    InputError: A file fits no stage, or a stage has no file.
+  """
+  return input_pipeline.files_of(
+      job.input_files, [_shape(stage) for stage in job.stages])
 
 
 def evaluate(job: Job, files: tuple[str, ...], stage: int = -1
@@ -144,8 +157,14 @@ def evaluate(job: Job, files: tuple[str, ...], stage: int = -1
     next_sentence_loss, loss, global_step.
 
   Raises:
-    InputError: There is no checkpoint, or the records do not fit.
+    InputError: There is no checkpoint, the records do not fit, or a TPU's
+      cores do not divide the batch.
   """
+  if job.eval_batch_size % (job.machine.tpu_cores if job.machine.use_tpu
+                            else 1):
+    raise errors.InputError(
+        f'eval_batch_size: got {job.eval_batch_size}, expected a multiple of '
+        f'the {job.machine.tpu_cores} cores of the TPU.')
   shape = _shape(job.stages[stage])
   (files,) = input_pipeline.files_of(files, [shape])
   checkpoint = checkpoints.latest(job.model_dir)

@@ -59,7 +59,9 @@ class Laboratory:
 
 
 def run_all(laboratory: Laboratory) -> dict[str, Any]:
-  """Runs grids, then the full runs, and writes summary.json.
+  """Runs the grid and full runs of each optimizer, and writes summary.json.
+
+  LAMB comes first, so that it is known early whether its accuracy suffices.
 
   Args:
     laboratory: What they share.
@@ -70,16 +72,16 @@ def run_all(laboratory: Laboratory) -> dict[str, Any]:
   Raises:
     InputError: Records do not fit, or a whole grid diverged.
   """
-  study, results = laboratory.study, {}
-  rates = {}
+  study, results, rates = laboratory.study, {}, {}
   for optimizer in scaling_study.OPTIMIZERS:
     for run in scaling_study.grid(study, optimizer):
       results[run.name] = run_once(laboratory, run)
-    rates[optimizer] = scaling_study.best_rate(study, optimizer, results)
+    rate = scaling_study.best_rate(study, optimizer, results)
+    rates[optimizer] = rate
     laboratory.report(f'{optimizer}: best learning rate at batch '
-                      f'{study.batches[0]}: {rates[optimizer]:g}')
-  for run in scaling_study.full_runs(study, rates):
-    results[run.name] = run_once(laboratory, run)
+                      f'{study.batches[0]}: {rate:g}')
+    for run in scaling_study.full_runs(study, optimizer, rate):
+      results[run.name] = run_once(laboratory, run)
   summary = scaling_study.summarize(study, results)
   atomic_file.write_json(laboratory.folder / SUMMARY_FILE, summary | {
       'rates': rates,
@@ -128,19 +130,22 @@ def run_once(laboratory: Laboratory, run: scaling_study.Run
       'curve': _curve(run, folder),
       'run': laboratory.describe(settings, job.seed)}
   atomic_file.write_json(path, result)
+  laboratory.report(
+      f'{run.name}: masked-LM accuracy {found[scaling_study.ACCURACY]}')
   return result
 
 
 def _settings(laboratory, run):
   """Returns what decides a run's result, as JSON has it."""
-  return {'optimizer': dataclasses.asdict(_optimizer(run)),
+  return {'optimizer': dataclasses.asdict(_optimizer(laboratory, run)),
           'stages': [dataclasses.asdict(stage) for stage in run.stages],
           'network': dataclasses.asdict(laboratory.config),
           'activation_dtype': laboratory.study.activation_dtype}
 
 
-def _optimizer(run):
-  return optimizers.OptimizerConfig(run.optimizer)
+def _optimizer(laboratory, run):
+  return optimizers.OptimizerConfig(
+      run.optimizer, bias_correction=laboratory.study.bias_correction)
 
 
 def _done_before(path, settings):
@@ -164,7 +169,7 @@ def _job(laboratory, run, folder):
            in lengths]
   return pretraining.Job(
       laboratory.config, str(folder), run.stages,
-      _optimizer(run), tuple(files),
+      _optimizer(laboratory, run), tuple(files),
       activation_dtype=shared.activation_dtype,
       accumulate_steps=shared.accumulate_steps(run.stages), seed=shared.seed,
       save_checkpoints_steps=max(1, steps // _CHECKPOINTS_A_RUN),

@@ -37,7 +37,7 @@ class Study:
   """The settings of all runs.
 
   Attributes:
-    examples: Seen by a run; a multiple of the largest batch.
+    examples: Seen by a run; a multiple of the largest batch, from twice that.
     grid_examples: Seen by a run of a grid; a multiple of the smallest batch.
     batches: Rising.
     warmup_steps: Of every run.
@@ -49,6 +49,12 @@ class Study:
       the smallest batch.
     micro_batch: Examples computed at a time.
     activation_dtype: Of all trainings, see `pretraining.Job`.
+    bias_correction: Of LAMB and AdamW. The authors' code has none, but its
+      3125 steps of warmup are three times what the second moment remembers.
+      Here the moment would still be young where warmup ends, and its root too
+      small by `sqrt(1 - 0.999^76)` = 0.27: at batch 1024 all of AdamW, and
+      LAMB's biases and norms, would take steps up to 3.7 times those that the
+      rule for the batch means.
     seed: Of weights, order and dropout.
   """
 
@@ -58,26 +64,34 @@ class Study:
   warmup_steps: int = 76
   rates: Mapping[str, tuple[float, ...]] = dataclasses.field(
       default_factory=lambda: {
-          'lamb': (1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2),
-          'adamw': (1e-4, 3e-4, 1e-3, 3e-3, 1e-2),
-          'lars': (1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2)})
+          # A step of LAMB is the rate times the weights, 0.02 at first; one of
+          # AdamW in noise the rate times 0.23: about a factor of ten between
+          # them. Of LARS nothing is known, so its grid is wider.
+          'lamb': (2e-3, 4e-3, 8e-3, 1.6e-2, 3.2e-2),
+          'adamw': (2.5e-4, 5e-4, 1e-3, 2e-3, 4e-3),
+          'lars': (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)})
   sequence_length: int = 128
   long_sequence_length: int = 512
   required_accuracy: float = 0.20
   micro_batch: int = 64
   activation_dtype: str = 'bfloat16'
+  bias_correction: bool = True
   seed: int = 12345
 
   def __post_init__(self):
-    if list(self.batches) != sorted(set(self.batches)) or not self.batches:
+    if (list(self.batches) != sorted(set(self.batches)) or not self.batches
+        or self.batches[0] < 1):
       raise errors.InputError(
-          f'batches: got {self.batches}, expected rising numbers.')
-    for name, batch in (('examples', self.batches[-1]),
-                        ('grid_examples', self.batches[0])):
-      if getattr(self, name) % batch or getattr(self, name) < batch:
+          f'batches: got {self.batches}, expected rising numbers from 1.')
+    # Each stage of the mixed batch needs a step, of which two of the second
+    # are as large as one of the first.
+    for name, batch, least in (('examples', self.batches[-1], 2),
+                               ('grid_examples', self.batches[0], 1)):
+      value = getattr(self, name)
+      if value % batch or value < least * batch:
         raise errors.InputError(
-            f'{name}: got {getattr(self, name)}, expected a multiple of '
-            f'{batch}.')
+            f'{name}: got {value}, expected a multiple of {batch} from '
+            f'{least * batch}.')
     steps = min(self.examples // self.batches[-1],
                 self.grid_examples // self.batches[0])
     if not 0 <= self.warmup_steps < steps:
@@ -161,34 +175,47 @@ def run_name(optimizer: str, batch: int) -> str:
   return f'{optimizer}_{batch}'
 
 
-def full_runs(study: Study, rates: Mapping[str, float]) -> list[Run]:
-  """Returns the runs that are compared.
+def full_runs(study: Study, optimizer: str, rate: float) -> list[Run]:
+  """Returns the runs of an optimizer that are compared.
 
   Args:
     study: The settings.
-    rates: Base rate of each optimizer, at the smallest batch.
+    optimizer: One of `OPTIMIZERS`.
+    rate: Its learning rate at the smallest batch.
+
+  Returns:
+    One at each batch, of LAMB one with the mixed batch too; of LARS only that
+    at the largest batch.
   """
-  def rate(optimizer, batch):
-    return schedules.square_root_rate(batch, rates[optimizer],
-                                      study.batches[0])
+  largest = study.batches[-1]
+  batches = study.batches if optimizer in COMPARED else (largest,)
+  found = [Run(run_name(optimizer, batch), optimizer, (stages_lib.Stage(
+      study.sequence_length, batch, study.examples // batch,
+      _scaled_rate(study, rate, batch), study.warmup_steps),))
+           for batch in batches]
+  if optimizer == 'lamb':
+    found.append(Run(MIXED, optimizer, _mixed_stages(study, rate)))
+  return found
 
-  def run(optimizer, batch):
-    return Run(run_name(optimizer, batch), optimizer, (stages_lib.Stage(
-        study.sequence_length, batch, study.examples // batch,
-        rate(optimizer, batch), study.warmup_steps),))
 
+def _scaled_rate(study, rate, batch):
+  return schedules.square_root_rate(batch, rate, study.batches[0])
+
+
+def _mixed_stages(study, rate):
+  """Returns the mixed batch's stages; they see as many examples as others."""
   largest = study.batches[-1]
   second = largest // 2
-  steps = max(2, round(_SECOND_SHARE * study.examples / second))
+  # An even number, so that a whole number of steps is left for the first.
+  steps = 2 * max(1, round(_SECOND_SHARE * study.examples / largest))
   first = (study.examples - steps * second) // largest
-  mixed = Run(MIXED, 'lamb', (
+  return (
       stages_lib.Stage(study.sequence_length, largest, first,
-                       rate('lamb', largest),
+                       _scaled_rate(study, rate, largest),
                        min(study.warmup_steps, first)),
       stages_lib.Stage(study.long_sequence_length, second, steps,
-                       rate('lamb', second), round(_SECOND_WARMUP * steps))))
-  return [*(run(name, batch) for batch in study.batches for name in COMPARED),
-          run('lars', largest), mixed]
+                       _scaled_rate(study, rate, second),
+                       round(_SECOND_WARMUP * steps)))
 
 
 def summarize(study: Study, results: Mapping[str, Mapping[str, Any]]

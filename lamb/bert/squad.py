@@ -19,6 +19,7 @@ from lamb import errors
 from lamb.bert import checkpoints
 from lamb.bert import config as config_lib
 from lamb.bert import input_pipeline
+from lamb.bert import job_folder
 from lamb.bert import loss_log
 from lamb.bert import machine as machine_lib
 from lamb.bert import model
@@ -43,7 +44,7 @@ class Job:
 
   Attributes:
     config: Sizes of the network.
-    model_dir: Folder of checkpoints, log and predictions.
+    model_dir: Folder of checkpoints, log, job.json and predictions.
     init_checkpoint: Pre-trained weights, '' for none.
     windows: How contexts are cut into windows.
     answers: Which spans are looked at.
@@ -81,6 +82,12 @@ class Job:
           f'max_seq_length: got {self.windows.max_seq_length}, expected at '
           'most max_position_embeddings='
           f'{self.config.max_position_embeddings}.')
+    for name, least in (('predict_batch_size', 1),
+                        ('save_checkpoints_steps', 1), ('seed', 0)):
+      if getattr(self, name) < least:
+        raise errors.InputError(
+            f'{name}: got {getattr(self, name)!r}, expected a whole number '
+            f'from {least}.')
     if self.batch_size < 1 or self.batch_size % self.machine.shards:
       raise errors.InputError(
           f'batch_size: got {self.batch_size}, expected a multiple of '
@@ -91,6 +98,7 @@ class Job:
           'expected epochs above 0 and a share in [0, 1].')
     if self.machine.use_tpu:
       raise errors.InputError('use_tpu: fine-tuning runs on CPU or GPU only.')
+    _stage(self, steps=1)
 
 
 def train(job: Job, questions: Sequence[squad_files.Question],
@@ -103,7 +111,7 @@ def train(job: Job, questions: Sequence[squad_files.Question],
     tokenizer: Of the vocabulary that the weights were trained with.
 
   Returns:
-    The last step and its loss and learning rate.
+    The last step, and its loss and learning rate unless their log is lost.
 
   Raises:
     machine.DivergedError: The loss became NaN.
@@ -123,8 +131,10 @@ def train(job: Job, questions: Sequence[squad_files.Question],
       _estimator(job, stage, start).train(
           lambda params: _training_dataset(job, arrays, start),
           max_steps=steps)
-  last = loss_log.read(job.model_dir)[-1]
-  return {name: last[name] for name in ('step', 'loss', 'learning_rate')}
+  rows = loss_log.read(job.model_dir)
+  last = rows[-1] if rows else {'step': steps}
+  return {name: last[name] for name in ('step', 'loss', 'learning_rate')
+          if name in last}
 
 
 def predict(job: Job, questions: Sequence[squad_files.Question],
@@ -223,12 +233,19 @@ def _prepare_folder(job):
   start = checkpoints.step_of(checkpoint)
   if checkpoint is not None:
     checkpoints.shared_weights(checkpoint, shapes)
+    job_folder.check_optimizer(job.model_dir, job.optimizer.name)
     checkpoints.write_list(job.model_dir)
     job.report(f'Resuming from step {start} ({job.model_dir})')
   elif job.init_checkpoint:
     checkpoints.shared_weights(
         checkpoints.resolve(job.init_checkpoint), shapes)
   loss_log.cut(job.model_dir, start)
+  job_folder.write_job(job.model_dir, {
+      name: dataclasses.asdict(getattr(job, name))
+      for name in ('config', 'windows', 'optimizer')} | {
+          name: getattr(job, name) for name in (
+              'learning_rate', 'batch_size', 'epochs', 'warmup_share',
+              'seed')})
   return start
 
 

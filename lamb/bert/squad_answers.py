@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from lamb import errors
 from lamb.bert import squad_features
 from lamb.bert import squad_files
 
@@ -24,6 +25,13 @@ class AnswerConfig:
 
   n_best_size: int = 20
   max_answer_length: int = 30
+
+  def __post_init__(self):
+    for name in ('n_best_size', 'max_answer_length'):
+      if getattr(self, name) < 1:
+        raise errors.InputError(
+            f'{name}: got {getattr(self, name)!r}, expected a whole number '
+            'from 1.')
 
 
 def n_best(questions: Sequence[squad_files.Question],

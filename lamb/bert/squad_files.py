@@ -25,16 +25,12 @@ class Question:
   answers: tuple[tuple[str, int], ...]
 
 
-def read(path: str | os.PathLike, needs_answers: bool = True
-         ) -> list[Question]:
+def read(path: str | os.PathLike) -> list[Question]:
   """Reads all questions of a file.
 
-  Args:
-    path: The file.
-    needs_answers: Whether a question without a true answer is refused.
-
   Raises:
-    InputError: The file is of another format, or an answer is not in its text.
+    InputError: The file is of another format, a question has no answer, or an
+      answer is not in its text.
     OSError: It cannot be read.
   """
   with open(path, 'rb') as stream:
@@ -51,7 +47,7 @@ def read(path: str | os.PathLike, needs_answers: bool = True
   if not found:
     raise errors.InputError(f'{path}: no questions, expected at least one.')
   for question in found:
-    _check(question, path, needs_answers)
+    _check(question, path)
   return found
 
 
@@ -62,8 +58,8 @@ def _question(entry, context):
                   answers)
 
 
-def _check(question, path, needs_answers):
-  if needs_answers and not question.answers:
+def _check(question, path):
+  if not question.answers:
     raise errors.InputError(
         f'{path}: question {question.id} has no answer; expected SQuAD v1.1, '
         'where each has one.')

@@ -7,11 +7,14 @@ at any moment continues the same curve from its last checkpoint.
 """
 
 from collections.abc import Callable
+from collections.abc import Iterator
 from collections.abc import Mapping
+import contextlib
 import dataclasses
 import json
 import math
 import pathlib
+import re
 from typing import Any
 
 import tensorflow as tf
@@ -70,7 +73,8 @@ def train(job: Job, source: records.Source,
     held_out: evaluated every `evaluate_every_steps` steps and at the end.
 
   Raises:
-    InputError: The folder holds another experiment, or the loss becomes NaN.
+    InputError: The folder holds another experiment, the loss becomes NaN, or
+      what `mistakes_told` tells.
   """
   training = job.config.training
   _check_folder(job)
@@ -99,12 +103,45 @@ def _train_until(job, source, stop):
     return input_pipeline.training_batches(
         source, job.config, start_step=latest_step(job.model_dir),
         batch_size=params['batch_size'], host=_host(params))
-  try:
+  with mistakes_told(job):
     _estimator(job, stop).train(input_fn, max_steps=stop)
+
+
+@contextlib.contextmanager
+def mistakes_told(job: Job) -> Iterator[None]:
+  """Turns what a user can mend into one line.
+
+  Args:
+    job: the job.
+
+  Raises:
+    InputError: The loss became NaN, memory does not suffice, or a record is
+      damaged or holds no picture of the network's.
+  """
+  dataset = f'dataset {job.config.data.dataset}'
+  try:
+    yield
   except tf.estimator.NanLossDuringTrainingError as error:
     raise errors.InputError(
         f'{job.model_dir}: the loss became NaN; expected a smaller '
         'optimizer.learning_rate, or an optimizer.clip_norm.') from error
+  except tf.errors.ResourceExhaustedError as error:
+    raise errors.InputError(
+        f'{job.model_dir}: out of memory; expected a smaller batch.'
+        ) from error
+  except tf.errors.DataLossError as error:
+    raise errors.InputError(
+        f'{dataset}: a record is damaged ({_first_line(error)}).') from error
+  except tf.errors.InvalidArgumentError as error:
+    if not re.search('image|png|jpeg|expected shape', error.message, re.I):
+      raise
+    raise errors.InputError(
+        f'{dataset}: a picture cannot be used ({_first_line(error)}).'
+        ) from error
+
+
+def _first_line(error):
+  return error.message.strip().partition('\n')[0]
 
 
 def evaluate(job: Job, source: records.Source) -> dict[str, float]:
@@ -120,7 +157,7 @@ def evaluate(job: Job, source: records.Source) -> dict[str, float]:
     `top_1_accuracy`, `top_5_accuracy` and `cross_entropy` (nats), by name.
 
   Raises:
-    InputError: There is no checkpoint.
+    InputError: There is no checkpoint, or what `mistakes_told` tells.
   """
   step = latest_step(job.model_dir)
   if not step:
@@ -133,8 +170,11 @@ def evaluate(job: Job, source: records.Source) -> dict[str, float]:
         host=_host(params))
   estimator = _estimator(job, step)
   hosts = job.cluster.cluster_spec().num_tasks('worker') if job.cluster else 1
-  found = estimator.evaluate(
-      input_fn, input_pipeline.evaluation_steps(source, job.config, hosts))
+  with mistakes_told(job):
+    # TensorFlow's own list of checkpoints may be lost or of another step.
+    found = estimator.evaluate(
+        input_fn, input_pipeline.evaluation_steps(source, job.config, hosts),
+        checkpoint_path=checkpoints.latest(job.model_dir))
   metrics = {key: float(found[key]) for key in (
       classifier.TOP_1, classifier.TOP_5, 'cross_entropy')}
   path = _metrics_file(job, step)
@@ -234,14 +274,20 @@ def _check_folder(job):
   """Writes the config, or compares it with the one that is there.
 
   Raises:
-    InputError: Another experiment was begun in the folder.
+    InputError: Another experiment was begun in the folder, or its config is
+      damaged.
   """
   path = pathlib.Path(job.model_dir) / 'config.json'
   config = dataclasses.asdict(job.config)
   if not path.exists():
     atomic_file.write_json(path, config)
     return
-  there = json.loads(path.read_text(encoding='utf-8'))
+  try:
+    there = json.loads(path.read_text(encoding='utf-8'))
+  except ValueError as error:
+    raise errors.InputError(
+        f'{path}: no JSON ({error}), expected it as it was written.'
+        ) from error
   for group, values in config.items():
     for key, value in values.items():
       old = there.get(group, {}).get(key)

@@ -43,8 +43,8 @@ from lamb.bert import stages as stages_lib
 _BERT_CONFIG_FILE = flags.DEFINE_string(
     'bert_config_file', None, 'Sizes of the network, JSON.', required=True)
 _INPUT_FILE = flags.DEFINE_string(
-    'input_file', None, 'Records to train on (without --eval_file, also to '
-    'evaluate on): files or patterns, divided by commas.')
+    'input_file', None, 'Records to train on (without --eval_file those of the '
+    'last stage also to evaluate on): files or patterns, divided by commas.')
 _EVAL_FILE = flags.DEFINE_string(
     'eval_file', None, 'Records to evaluate on.')
 _OUTPUT_DIR = flags.DEFINE_string(
@@ -163,7 +163,8 @@ def _machine() -> machine.Machine:
 
 
 def _job() -> pretraining.Job:
-  needs_records = _DO_TRAIN.value and not _DRY_RUN.value
+  needs_records = not _DRY_RUN.value and (
+      _DO_TRAIN.value or not _EVAL_FILE.value)
   return pretraining.Job(
       config=config_lib.read(_BERT_CONFIG_FILE.value),
       model_dir=_OUTPUT_DIR.value, stages=_stages(),
@@ -208,7 +209,8 @@ def main() -> None:
   if _DO_TRAIN.value:
     _train(job)
   if _DO_EVAL.value:
-    files = _records('eval_file' if _EVAL_FILE.value else 'input_file')
+    files = (_records('eval_file') if _EVAL_FILE.value
+             else pretraining.stage_files(job)[-1])
     for name, value in sorted(pretraining.evaluate(job, files).items()):
       print(f'{name} = {value}')
 

@@ -5,6 +5,7 @@ import table_types
 from lamb.bert import scaling_study
 
 _FOLDER = 'bert_batch_scaling'
+_STUDY = scaling_study.Study()
 _TITLES = {'masked_lm_accuracy': 'masked-LM accuracy',
            'masked_lm_loss': 'masked-LM loss',
            'next_sentence_accuracy': 'next-sentence accuracy',
@@ -13,7 +14,7 @@ _TITLES = {'masked_lm_accuracy': 'masked-LM accuracy',
 
 def _runs() -> dict[str, str]:
   """Returns the titles of the full runs, by name."""
-  batches = scaling_study.Study().batches
+  batches = _STUDY.batches
   found = {scaling_study.run_name(name, batch): f'{name}, batch {batch}'
            for name in scaling_study.COMPARED for batch in batches}
   found[scaling_study.run_name('lars', batches[-1])] = (
@@ -28,10 +29,15 @@ def batch_scaling() -> table_types.Table:
   rows = [table_types.Row(
       f'{title}: {_TITLES[metric]}', ours=table_types.Reading(
           f'{_FOLDER}/{name}/metrics.json', (metric,)),
-      setting='BERT-Tiny, evaluation text')
+      setting='BERT-Tiny without dropout, evaluation text')
           for metric in scaling_study.METRICS
           for name, title in _runs().items()]
   summary = f'{_FOLDER}/summary.json'
+  rows += [table_types.Row(
+      f'{name}: learning rate at batch 64', ours=table_types.Reading(
+          summary, ('rates', name), '.3g'),
+      setting='best of ' + ', '.join(f'{rate:g}' for rate in rates))
+           for name, rates in _STUDY.rates.items()]
   rows += [table_types.Row(
       f'{name}: points of masked-LM accuracy lost from batch 64 to 1024',
       ours=table_types.Reading(summary, ('lost_points', name), '.2f'),
@@ -58,6 +64,7 @@ def batch_scaling() -> table_types.Table:
                    for name, title in _runs().items()),
       notes=(
           'The paper has no such table; its own by batch is `bert_f1`.',
+          'LAMB and AdamW with corrected moments (docs/bert.md says why).',
           'Each optimizer\'s learning rate at batch 64 is the best of five by '
           'the training loss of short runs; it grows by the square root of the '
           'batch. The warmup has the same number of steps everywhere.',

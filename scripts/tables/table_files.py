@@ -71,14 +71,34 @@ def _command(table):
       *(f'--{name}={name.upper()}' for name in table.inputs)])
 
 
-def page(tables: Iterable[table_types.Table], runs: pathlib.Path) -> str:
-  """Returns one page of the tables in which something was measured."""
-  parts = []
+def page(tables: Iterable[table_types.Table], runs: pathlib.Path
+         ) -> tuple[str, dict[str, bytes]]:
+  """Returns one page of the tables in which something was measured.
+
+  Returns:
+    The Markdown, and the PNG files that it shows, by the names that they need
+    in its folder: losses and plots, but not the bars, which say no more than
+    the table.
+  """
+  parts, shown = [_PAGE_HEAD], {}
   for table in tables:
     measured = measure(table, runs)
-    if any(measured):
-      parts.append(markdown(table, measured))
-  return '\n'.join([_PAGE_HEAD, *parts])
+    if not any(measured):
+      continue
+    parts.append(markdown(table, measured))
+    for suffix, content in _curves_and_plot(table, runs).items():
+      name = f'results-{table.name}{suffix}'
+      shown[name] = content
+      parts.append(f'![{table.title}]({name})\n')
+  return '\n'.join(parts), shown
+
+
+def _curves_and_plot(table, runs):
+  """Returns PNG files by what their names end in; those with numbers only."""
+  curves = loss_curves.read(table, runs)
+  drawn = {'_loss.png': loss_curves.draw(curves) if curves else None,
+           '_plot.png': line_plot.draw(table, runs)}
+  return {suffix: content for suffix, content in drawn.items() if content}
 
 
 def _line(cells):
@@ -154,13 +174,8 @@ def write(table: table_types.Table, runs: pathlib.Path,
   measured = measure(table, runs)
   files = {'.csv': to_csv(table, measured).encode('utf-8'),
            '.png': draw(table, measured),
-           '.md': markdown(table, measured).encode('utf-8')}
-  curves = loss_curves.read(table, runs)
-  if curves:
-    files['_loss.png'] = loss_curves.draw(curves)
-  plot = line_plot.draw(table, runs)
-  if plot:
-    files['_plot.png'] = plot
+           '.md': markdown(table, measured).encode('utf-8'),
+           **_curves_and_plot(table, runs)}
   for suffix, content in files.items():
     with atomic_file.replacing(results / (table.name + suffix)) as stream:
       stream.write(content)

@@ -105,12 +105,25 @@ def test_stages_follow_each_other_and_resume(records, tmp_path):
   np.testing.assert_allclose(
       rates, stages.learning_rate(both, np.arange(6)), atol=1e-7)
   # Stopped after its first stage, with the very same schedule.
-  stopped = small.job(tmp_path / 'stopped', records, stages=both)
+  stopped = small.job(tmp_path / 'stopped', records, stages=both,
+                      save_checkpoints_steps=2)
   pretraining._prepare_folder(stopped)
   pretraining._train_stage(stopped, 0, (records[1],))
   assert checkpoints.step_of(checkpoints.latest(stopped.model_dir)) == 3
   assert _losses(stopped) == expected
   assert _losses(stopped) == expected  # nothing is left to do
+  # As if it had been killed within its second stage.
+  for path in pathlib.Path(stopped.model_dir).glob('model.ckpt-6.*'):
+    path.unlink()
+  assert checkpoints.step_of(checkpoints.latest(stopped.model_dir)) == 5
+  assert _losses(stopped) == expected
+
+
+def test_each_stage_reads_the_records_of_its_length(records, tmp_path):
+  job = small.job(tmp_path, records, stages=(
+      stages.Stage(8, 8, 3, 0.01, max_predictions=2),
+      stages.Stage(16, 4, 3, 0.005)))
+  assert pretraining.stage_files(job) == [(records[1],), (records[0],)]
 
 
 _KILLED = """
@@ -229,6 +242,13 @@ def test_evaluation_without_a_checkpoint_is_refused(records, tmp_path):
     pretraining.evaluate(small.job(tmp_path, records[:1]), tuple(records[:1]))
 
 
+def test_evaluation_that_a_tpu_cannot_divide_is_refused(tmp_path):
+  job = dataclasses.replace(small.job(tmp_path, []), machine=machine.Machine(
+      use_tpu=True, tpu_cores=4), eval_batch_size=6)
+  with pytest.raises(errors.InputError, match='multiple of the 4 cores'):
+    pretraining.evaluate(job, ('unread',))
+
+
 def test_divergence_is_told(records, tmp_path):
   with pytest.raises(machine.DivergedError, match='the loss became NaN'):
     pretraining.train(small.job(
@@ -260,6 +280,10 @@ def test_gradient_is_clipped_by_its_global_norm(records, tmp_path):
     pytest.param({'stages': ()}, 'stages: got none', id='no_stage'),
     pytest.param({'save_checkpoints_steps': 0}, 'save_checkpoints_steps: got',
                  id='saving'),
+    pytest.param({'seed': -1}, 'seed: got -1, expected a whole number from 0',
+                 id='seed'),
+    pytest.param({'max_eval_steps': -3}, 'max_eval_steps: got -3',
+                 id='evaluation'),
     pytest.param({'activation_dtype': 'half'},
                  "activation_dtype: got 'half', expected one of float32",
                  id='activations'),

@@ -64,6 +64,7 @@ def test_stopped_study_goes_on_with_the_next_run(tmp_path, monkeypatch):
   _fake(monkeypatch, trained)
   scaling_runs.run_all(_laboratory(tmp_path))
   assert len(trained) == len(set(trained)) == 6 + 6
+  assert trained[2] == 'lamb_4'  # what decides comes early
   summary = json.loads((tmp_path / 'summary.json').read_text())
   assert summary['rates'] == {'lamb': 0.1, 'adamw': 0.1, 'lars': 0.1}
   assert summary['run'] == {'config_hash': 'x', 'seed': 12345, 'commit': 'y'}
@@ -75,6 +76,7 @@ def test_metrics_hold_settings_compute_and_curve(tmp_path, monkeypatch):
   found = json.loads((tmp_path / 'lamb_8/metrics.json').read_text())
   assert found['masked_lm_accuracy'] == 0.3
   assert found['optimizer']['name'] == 'lamb'
+  assert found['optimizer']['bias_correction']
   assert found['curve']['examples'] == [8, 16, 24, 32]
   assert found['final_masked_lm_loss'] == pytest.approx(0.1 * 2 ** 0.5)
   assert found['flop'] > 0 and found['examples'] == 32
@@ -82,9 +84,7 @@ def test_metrics_hold_settings_compute_and_curve(tmp_path, monkeypatch):
 
 def test_diverged_run_is_a_result(tmp_path, monkeypatch):
   _fake(monkeypatch, [])
-  run = scaling_study.Run('wild', 'lamb', tuple(
-      stage for stage in scaling_study.full_runs(
-          _STUDY, dict.fromkeys(scaling_study.OPTIMIZERS, 0.3))[0].stages))
+  run = scaling_study.full_runs(_STUDY, 'lamb', 0.3)[0]
   found = scaling_runs.run_once(_laboratory(tmp_path), run)
   assert found['masked_lm_accuracy'] == found['final_masked_lm_loss'] == (
       'diverges')
@@ -121,9 +121,10 @@ def _write_done(folder, config_file):
       rates=dict.fromkeys(scaling_study.OPTIMIZERS, (0.01,)))
   runs = [run for name in scaling_study.OPTIMIZERS
           for run in scaling_study.grid(study, name)]
-  runs += scaling_study.full_runs(
-      study, dict.fromkeys(scaling_study.OPTIMIZERS, 0.01))
-  laboratory = dataclasses.replace(_laboratory(folder), config=config)
+  runs += [run for name in scaling_study.OPTIMIZERS
+           for run in scaling_study.full_runs(study, name, 0.01)]
+  laboratory = dataclasses.replace(
+      _laboratory(folder), config=config.without_dropout())
   for run in runs:
     if run.name not in ('lamb_4', 'lamb_mixed'):
       (folder / run.name).mkdir(parents=True)
@@ -133,22 +134,27 @@ def _write_done(folder, config_file):
           | scaling_runs._settings(laboratory, run)))
 
 
+def _run_script(folder, *arguments):
+  return script_server.run(
+      'scripts/lamb/bert_batch_scaling.py', f'--text={folder / "train.txt"}',
+      f'--eval_text={folder / "eval.txt"}',
+      f'--vocab_file={folder / "vocab.txt"}',
+      f'--bert_config_file={folder / "config.json"}',
+      f'--output_dir={folder / "runs"}', '--batches=4', '--examples=16',
+      '--grid_examples=8', '--warmup_steps=1', '--sequence_lengths=16,32',
+      '--dupe_factor=1', '--lamb_rates=0.01', '--adamw_rates=0.01',
+      '--lars_rates=0.01', *arguments)
+
+
 @pytest.mark.slow
 def test_script_runs_what_is_missing_on_a_text(tmp_path):
   _write_done(tmp_path / 'runs', tmp_path / 'config.json')
   words = _text(tmp_path / 'train.txt', 0, 20)
   _text(tmp_path / 'eval.txt', 1, 4)
-  (tmp_path / 'vocab.txt').write_text('\n'.join(
-      ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', *words]) + '\n')
-  done = script_server.run(
-      'scripts/lamb/bert_batch_scaling.py', f'--text={tmp_path / "train.txt"}',
-      f'--eval_text={tmp_path / "eval.txt"}',
-      f'--vocab_file={tmp_path / "vocab.txt"}',
-      f'--bert_config_file={tmp_path / "config.json"}',
-      f'--output_dir={tmp_path / "runs"}', '--batches=4', '--examples=16',
-      '--grid_examples=8', '--warmup_steps=1', '--sequence_lengths=16,32',
-      '--dupe_factor=1', '--lamb_rates=0.01', '--adamw_rates=0.01',
-      '--lars_rates=0.01')
+  vocabulary = '\n'.join(
+      ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', *words]) + '\n'
+  (tmp_path / 'vocab.txt').write_text(vocabulary)
+  done = _run_script(tmp_path)
   assert done.returncode == 0, done.stderr
   last = done.stdout.splitlines()[-1]
   assert last.startswith('inconclusive: at batch 4 the masked-LM accuracy')
@@ -156,3 +162,12 @@ def test_script_runs_what_is_missing_on_a_text(tmp_path):
   assert mixed['curve']['examples'][-1] == 16
   assert np.isfinite(mixed['masked_lm_loss'])
   assert mixed['run']['config_hash'] and mixed['run']['seed'] == 12345
+  assert mixed['network']['hidden_dropout_prob'] == 0
+  # The records are not taken for those of other options.
+  done = _run_script(tmp_path, '--dupe_factor=2')
+  assert done.returncode == 1
+  assert "made of {'max_seq_length': 16" in done.stderr
+  (tmp_path / 'vocab.txt').write_text(vocabulary + 'one\nmore\n')
+  done = _run_script(tmp_path)
+  assert 'vocab.txt: 47 tokens, but the network has vocab_size=45' in (
+      done.stderr)

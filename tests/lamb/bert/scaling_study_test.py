@@ -11,24 +11,31 @@ _STUDY = scaling_study.Study(
 _RATES = {'lamb': 0.1, 'adamw': 0.2, 'lars': 0.4}
 
 
+def _full_runs(study=_STUDY):
+  return [run for optimizer, rate in _RATES.items()
+          for run in scaling_study.full_runs(study, optimizer, rate)]
+
+
 def _results(study=_STUDY, **accuracies):
-  runs = scaling_study.full_runs(study, _RATES)
+  runs = _full_runs(study)
   return {run.name: {'masked_lm_accuracy': accuracies.get(run.name, 0.25),
                      'flop': 10, 'seconds': 1800} for run in runs}
 
 
-def test_every_full_run_sees_the_same_examples_and_warms_up_alike():
-  runs = scaling_study.full_runs(_STUDY, _RATES)
-  assert {run.examples for run in runs} == {4096}
-  assert {run.stages[0].warmup_steps for run in runs} == {3}
+@pytest.mark.parametrize('study', [_STUDY, scaling_study.Study()],
+                         ids=['small', 'default'])
+def test_every_full_run_sees_the_same_examples_and_warms_up_alike(study):
+  runs = _full_runs(study)
+  assert {run.examples for run in runs} == {study.examples}
+  assert {run.stages[0].warmup_steps for run in runs} == {study.warmup_steps}
   assert [run.name for run in runs] == [
-      'lamb_64', 'adamw_64', 'lamb_256', 'adamw_256', 'lamb_1024',
-      'adamw_1024', 'lars_1024', 'lamb_mixed']
+      'lamb_64', 'lamb_256', 'lamb_1024', 'lamb_mixed', 'adamw_64',
+      'adamw_256', 'adamw_1024', 'lars_1024']
 
 
 def test_learning_rate_grows_by_the_square_root_of_the_batch():
   rates = {run.name: run.stages[0].learning_rate
-           for run in scaling_study.full_runs(_STUDY, _RATES)}
+           for run in _full_runs()}
   assert rates['lamb_64'] == 0.1
   assert rates['lamb_256'] == pytest.approx(0.2)
   assert rates['adamw_1024'] == pytest.approx(0.8)
@@ -36,7 +43,7 @@ def test_learning_rate_grows_by_the_square_root_of_the_batch():
 
 
 def test_mixed_batch_ends_with_a_tenth_at_half_the_batch():
-  first, second = scaling_study.full_runs(_STUDY, _RATES)[-1].stages
+  first, second = scaling_study.full_runs(_STUDY, 'lamb', 0.1)[-1].stages
   assert (first.sequence_length, first.batch_size, first.steps) == (
       128, 1024, 3)
   assert (second.sequence_length, second.batch_size, second.steps) == (
@@ -90,7 +97,9 @@ def test_hours_are_unknown_where_a_run_was_stopped():
 
 @pytest.mark.parametrize('change, message', [
     ({'batches': (256, 64)}, 'batches: got .*, expected rising'),
+    ({'batches': (0, 64)}, 'expected rising numbers from 1'),
     ({'examples': 5000}, 'examples: got 5000, expected a multiple of 1024'),
+    ({'examples': 1024}, 'expected a multiple of 1024 from 2048'),
     ({'grid_examples': 32}, 'grid_examples: got 32, expected a multiple'),
     ({'warmup_steps': 4}, 'fewer than the 4 steps of the shortest'),
     ({'rates': {'lamb': (1,), 'adamw': (1,)}}, 'rates: none of lars'),

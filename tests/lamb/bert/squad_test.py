@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import math
 import random
@@ -9,6 +10,7 @@ from lamb import errors
 from lamb.bert import checkpoints
 from lamb.bert import config as config_lib
 from lamb.bert import model
+from lamb.bert import optimizers
 from lamb.bert import squad
 from lamb.bert import squad_answers
 from lamb.bert import squad_features
@@ -132,6 +134,12 @@ def test_answer_neither_ends_before_it_starts_nor_is_too_long():
   assert 'anna lives in oslo' not in texts
 
 
+@pytest.mark.parametrize('name', ['n_best_size', 'max_answer_length'])
+def test_no_answers_at_all_are_refused(name):
+  with pytest.raises(errors.InputError, match=f'{name}: got 0, expected a'):
+    squad_answers.AnswerConfig(**{name: 0})
+
+
 def test_only_the_best_are_kept():
   assert len(_answers({3: 5.0}, {3: 4.0}, n_best_size=3)) <= 3
 
@@ -147,6 +155,12 @@ def test_fine_tuning_learns_resumes_and_scores(tmp_path):
   last = squad.train(job, questions, TOKENIZER)
   assert last['step'] == 40 and last['loss'] < 0.5
   assert squad.train(job, questions, TOKENIZER) == last
+  (tmp_path / 'model/losses.csv').unlink()
+  assert squad.train(job, questions, TOKENIZER) == {'step': 40}
+  with pytest.raises(errors.InputError, match='trained by adamw, got opti'):
+    squad.train(dataclasses.replace(
+        job, optimizer=optimizers.OptimizerConfig('lamb')), questions,
+                TOKENIZER)
   best = squad.predict(job, questions, TOKENIZER)
   found = squad.score(job, questions, best)
   assert found['f1'] > 90
@@ -183,6 +197,10 @@ def test_bad_question_file_is_refused(tmp_path, content, message):
      'max_seq_length: got 384, expected at most max_position_embeddings=32'),
     ({'batch_size': 0}, 'batch_size: got 0'),
     ({'epochs': 0.0}, 'epochs=0.0'),
+    ({'predict_batch_size': 0}, 'predict_batch_size: got 0'),
+    ({'save_checkpoints_steps': 0}, 'save_checkpoints_steps: got 0'),
+    ({'seed': -1}, 'seed: got -1'),
+    ({'learning_rate': -0.1}, 'learning_rate=-0.1'),
 ])
 def test_bad_job_is_refused(options, message):
   windows = squad_features.WindowConfig(32, 8, 8)

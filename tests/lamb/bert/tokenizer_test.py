@@ -4,9 +4,11 @@ import pytest
 
 from lamb import errors
 from lamb.bert import tokenizer
+from tests import script_server
 from tests.lamb.bert import reference_tokenizer
 from tests.lamb.bert import small
 
+_SHARED = script_server.ROOT.parent / 'shared/data'
 TOKENIZER = tokenizer.Tokenizer(small.VOCABULARY)
 
 
@@ -28,6 +30,15 @@ TOKENIZER = tokenizer.Tokenizer(small.VOCABULARY)
 def test_text_is_split_as_published(text, expected):
   assert TOKENIZER.tokens(text) == expected
   assert reference_tokenizer.tokenize(text, set(small.VOCABULARY)) == expected
+
+
+@pytest.mark.skipif(not _SHARED.is_dir(), reason='the shared data is not here')
+def test_berts_sample_text_is_split_as_by_the_reference():
+  vocabulary = tokenizer.read_vocabulary(_SHARED / 'bert/vocab.txt')
+  tested, known = tokenizer.Tokenizer(vocabulary), set(vocabulary)
+  text = (_SHARED / 'text/bert_sample_text.txt').read_text(encoding='utf-8')
+  for line in text.splitlines():
+    assert tested.tokens(line) == reference_tokenizer.tokenize(line, known)
 
 
 def test_cased_text_keeps_case_and_accents():

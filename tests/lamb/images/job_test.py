@@ -1,5 +1,7 @@
 import dataclasses
 import json
+import pathlib
+import shutil
 
 import numpy as np
 import pytest
@@ -82,6 +84,35 @@ def test_finished_training_only_evaluates_what_was_interrupted(whole, source):
   metrics.unlink()
   job_lib.train(job, source['train'], source['test'])
   assert metrics.read_text() == before
+
+
+def test_evaluation_needs_no_list_of_checkpoints(whole, source, tmp_path):
+  folder = pathlib.Path(shutil.copytree(whole, tmp_path / 'copy'))
+  (folder / 'checkpoint').unlink()
+  (folder / 'eval/metrics-6.json').unlink()
+  job_lib.evaluate(_job(folder, pictures.job_config(), run={'seed': 0}),
+                   source['test'])
+  assert (folder / 'eval/metrics-6.json').read_text() == (
+      whole / 'eval/metrics-6.json').read_text()
+
+
+@pytest.mark.parametrize('error, message', [
+    (tf.errors.DataLossError(None, None, 'corrupted record at 8\nmore'),
+     'dataset tiny: a record is damaged .corrupted record at 8.[.]$'),
+    (tf.errors.InvalidArgumentError(None, None, 'Unknown image file format.'),
+     'dataset tiny: a picture cannot be used'),
+    (tf.errors.ResourceExhaustedError(None, None, 'OOM'), 'out of memory')])
+def test_what_a_user_can_mend_is_told_in_one_line(tmp_path, error, message):
+  job = _job(tmp_path, pictures.job_config())
+  with pytest.raises(errors.InputError, match=message), (
+      job_lib.mistakes_told(job)):
+    raise error
+
+
+def test_damaged_config_of_a_folder_is_told(tmp_path, source):
+  (tmp_path / 'config.json').write_text('{')
+  with pytest.raises(errors.InputError, match='config.json: no JSON'):
+    job_lib.train(_job(tmp_path, pictures.job_config()), source['train'])
 
 
 def test_another_experiment_in_the_folder_is_refused(whole, source):

@@ -53,6 +53,24 @@ def test_the_papers_figures_are_as_in_the_papers():
   assert _rows('unet_dice')['LiTS at 512^3, lesion Dice'] == ''
 
 
+def test_every_pre_training_of_the_paper_has_its_job():
+  table = _TABLES['bert_f1']
+  named = {job.name.removesuffix(', 8599 steps') for job in table.paper_jobs}
+  assert named == {row.name for row in table.rows
+                   if not row.name.endswith('version 1')}
+
+
+def test_first_stage_of_every_batch_has_the_papers_warmup():
+  for table in ('bert_f1', 'bert_lars'):
+    for job in _TABLES[table].paper_jobs:
+      if 'baseline' in job.name:
+        continue
+      warmup = next(each for each in job.commands[0]
+                    if each.startswith('--num_warmup_steps='))
+      first = warmup.partition('=')[2].split(',')[0]
+      assert first == ('2000' if '8599 steps' in job.name else '3125')
+
+
 def test_time_is_told_only_where_the_paper_tells_it():
   times = {job.time for table in _TABLES.values() for job in table.paper_jobs}
   assert all(time == 'not known' or time.endswith('(the paper\'s)')

@@ -38,11 +38,19 @@ def test_missing_and_unverified_figures_say_so(tmp_path):
 
 
 def test_page_has_the_measured_tables_alone(tmp_path):
-  assert '## ' not in table_files.page([_TABLE], tmp_path)
+  assert '## ' not in table_files.page([_TABLE], tmp_path)[0]
   metrics_writer.write(tmp_path / 'a.json', {'score': 0.5})
-  text = table_files.page([_TABLE], tmp_path)
-  assert text.count('## Letters by size') == 1
+  text, shown = table_files.page([_TABLE], tmp_path)
+  assert text.count('## Letters by size') == 1 and not shown
   assert '`python scripts/reproduce_tables.py --table=letters`' in text
+
+
+def test_page_shows_the_curves(tmp_path):
+  curve = {'step': [1, 2], 'examples': [4, 8], 'masked_lm_loss': [3.0, 2.0]}
+  metrics_writer.write(tmp_path / 'a.json', {'score': 0.5, 'curve': curve})
+  text, shown = table_files.page([_TABLE], tmp_path)
+  assert '![Letters by size](results-letters_loss.png)' in text
+  assert shown['results-letters_loss.png'].startswith(b'\x89PNG')
 
 
 def test_csv_has_the_same_rows(tmp_path):
