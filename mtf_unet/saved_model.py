@@ -37,7 +37,7 @@ from mtf_unet import preprocess
 from mtf_unet import volumes
 
 EXPERIMENT_FILE = 'experiment.json'
-# What a scan becomes before it enters.
+# What a scan becomes before it enters; where it is stretched, also the size.
 _DATA_KEYS = ('num_classes', 'channels', 'spacing_mm', 'fit')
 
 
@@ -221,7 +221,8 @@ def _check_data(folder, data_config):
   path = pathlib.Path(folder) / EXPERIMENT_FILE
   try:
     stored = json.loads(path.read_text(encoding='utf-8'))['data']
-    values = {key: stored[key] for key in _DATA_KEYS}
+    values = {key: stored[key] for key in (
+        *_DATA_KEYS, *(['size'] if stored['fit'] == 'resize' else []))}
   except (OSError, ValueError, KeyError, TypeError) as error:
     raise errors.InputError(
         f'{path}: expected the experiment that --mode=export writes '
