@@ -101,6 +101,10 @@ def summary(config: config_lib.Config, plan: memory_planner.Plan,
   lines += ['', f'A step of the whole mesh: {cost.flop / 1e12:.4g} TFLOP.']
   if device_gib is not None:
     lines.append(verdict(plan, device_gib))
+  lines.append(
+      'What is counted is tensors. One process on CPUs with all of the '
+      f"mesh's blocks ({cut.mesh_size}) would take about "
+      f'{size(memory_planner.process_bytes(plan))} above idle.')
   return '\n'.join(lines)
 
 
