@@ -257,6 +257,12 @@ class NetworkConfig:
     """What a block's edge must be a multiple of, to be halved at each pool."""
     return 2 ** (self.levels - 1)
 
+  @property
+  def size_multiples(self) -> tuple[int, int, int]:
+    """The same along x, y and z: slices of a 2-D network are not halved."""
+    edge = self.size_multiple
+    return edge, edge, edge if self.dimensions == 3 else 1
+
 
 @dataclasses.dataclass(frozen=True)
 class LossConfig:

@@ -90,8 +90,7 @@ class VolumeNetwork(tf.Module):
 
   def _one_pass(self, image):
     """The members' mean for a normalised volume of any size."""
-    edge = self._config.network.size_multiple
-    multiple = [edge, edge, edge if self._config.network.dimensions == 3 else 1]
+    multiple = self._config.network.size_multiples
     padded, begin = _padded(
         image, -(-tf.shape(image)[:3] // multiple) * multiple)
     parts = [self._softmax(padded, member) for member in self._members]

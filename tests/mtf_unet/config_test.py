@@ -50,6 +50,13 @@ def test_size_multiple_is_two_to_the_number_of_pools(levels, multiple):
   assert config_lib.NetworkConfig(levels=levels).size_multiple == multiple
 
 
+@pytest.mark.parametrize('dimensions, multiples', [(3, (4, 4, 4)),
+                                                   (2, (4, 4, 1))])
+def test_slices_are_not_halved_along_z(dimensions, multiples):
+  network = config_lib.NetworkConfig(levels=3, dimensions=dimensions)
+  assert network.size_multiples == multiples
+
+
 @pytest.mark.parametrize('mapping, words', [
     ({'trainin': {}}, 'trainin is unknown; nearest: training'),
     ({'data': {'sizes': (8, 8, 8)}}, 'data.sizes is unknown.*data.size'),
