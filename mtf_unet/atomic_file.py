@@ -1,11 +1,23 @@
-"""Writes a file under a temporary name first, so no crash leaves half of it."""
+"""Writes a file under a temporary name first, so no crash leaves half of it.
+
+Files of this machine alone; a bucket's are TensorFlow's to write.
+"""
 
 import collections.abc
 import contextlib
 import json
 import os
 import pathlib
+import re
 import typing
+
+from mtf_unet import errors
+
+
+def is_remote(path: str | os.PathLike) -> bool:
+  """Whether a path is that of a bucket (gs://...), which no local file has."""
+  # Path has taken one of the slashes away.
+  return bool(re.match(r'[a-z][a-z0-9+.-]*:/', os.fspath(path)))
 
 
 @contextlib.contextmanager
@@ -24,8 +36,12 @@ def replacing(path: str | os.PathLike) -> collections.abc.Iterator[
     The temporary file, open for binary writing.
 
   Raises:
+    InputError: for a bucket, which would become a folder of that name here.
     OSError: naming `path`, if it cannot be written.
   """
+  if is_remote(path):
+    raise errors.InputError(
+        f'{path}: in a bucket, expected a folder of this machine')
   path = pathlib.Path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
   temporary = path.with_name(f'.{path.name}.{os.getpid()}.partial')

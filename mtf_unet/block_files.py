@@ -55,6 +55,8 @@ def write(source: case_source.CaseSource, config: config_lib.Config,
           = lambda done, total, name: None) -> None:
   """Cuts every case of a split.
 
+  A folder that was cut before is not one of blocks until this is done.
+
   Args:
     source: the cases.
     config: the experiment they were opened for.
@@ -71,6 +73,10 @@ def write(source: case_source.CaseSource, config: config_lib.Config,
               config.training.batch_size)
   edges = [n // split for n, split in zip(config.data.size,
                                           partition.spatial_split)]
+  index = os.path.join(folder, _INDEX)
+  # What another cut left is no longer whole once a file of it is replaced.
+  if os.path.exists(index):
+    os.remove(index)
   names = []
   for number in range(len(source)):
     case = source[number]
@@ -85,8 +91,7 @@ def write(source: case_source.CaseSource, config: config_lib.Config,
     names.append(case.name)
     on_case(number + 1, len(source), case.name)
   atomic_file.write_json(
-      os.path.join(folder, _INDEX),
-      {'settings': _settings(config, partition), 'cases': names})
+      index, {'settings': _settings(config, partition), 'cases': names})
 
 
 def _check(config):

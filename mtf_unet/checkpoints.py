@@ -21,6 +21,8 @@ from mtf_unet import tensorflow_errors
 
 CONFIG_FILE = 'config.json'
 BEST_FOLDER = 'best'
+# In a name TensorFlow takes these for patterns, and finds no checkpoint there.
+_PATTERN_CHARACTERS = '*?[]\\'
 
 
 def architecture(config: config_lib.Config) -> dict[str, object]:
@@ -31,6 +33,9 @@ def architecture(config: config_lib.Config) -> dict[str, object]:
                              'recompute')}
   for key in ('num_classes', 'channels', 'neighbor_slices', 'normalization'):
     settings[f'data.{key}'] = getattr(config.data, key)
+  if config.data.normalization == 'window':
+    # As JSON gives it back.
+    settings['data.window'] = list(config.data.window)
   settings['optimizer.name'] = config.optimizer.name
   settings['training.ema_decay > 0'] = config.training.ema_decay > 0
   return settings
@@ -50,8 +55,14 @@ def check_folder(model_dir: str, config: config_lib.Config,
       weights themselves may be used where their averages are kept too.
 
   Raises:
-    InputError: naming every setting that differs.
+    InputError: naming every setting that differs, or for a name that
+      TensorFlow takes for a pattern.
   """
+  bad = [c for c in _PATTERN_CHARACTERS if c in model_dir]
+  if bad:
+    raise errors.InputError(
+        f'{model_dir}: the name has {" and ".join(bad)}, which TensorFlow '
+        'takes for a pattern; expected another --model_dir')
   path = os.path.join(model_dir, CONFIG_FILE)
   if not tf.io.gfile.exists(path) or latest(model_dir) is None:
     return
@@ -77,11 +88,16 @@ def check_folder(model_dir: str, config: config_lib.Config,
 
 
 def write_config(model_dir: str, config: config_lib.Config) -> None:
-  """Records the experiment in its model folder."""
-  atomic_file.write_json(
-      os.path.join(model_dir, CONFIG_FILE),
-      {'architecture': architecture(config),
-       'config': dataclasses.asdict(config)})
+  """Records the experiment in its model folder, here or in a bucket."""
+  path = os.path.join(model_dir, CONFIG_FILE)
+  content = {'architecture': architecture(config),
+             'config': dataclasses.asdict(config)}
+  if atomic_file.is_remote(path):
+    # Buckets have a file once it is closed, and then all of it.
+    with tf.io.gfile.GFile(path, 'w') as file:
+      file.write(json.dumps(content, indent=2))
+  else:
+    atomic_file.write_json(path, content)
 
 
 def complete(model_dir: str) -> list[str]:

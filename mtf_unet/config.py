@@ -24,6 +24,15 @@ def _require(condition: bool, key: str, came, expected: str) -> None:
         f'config key {key}: got {came!r}, expected {expected}')
 
 
+def _require_axes(key: str, axes: tuple[int, ...]) -> None:
+  _require(all(axis in (0, 1, 2) for axis in axes) and _each_once(axes), key,
+           axes, 'axes out of 0, 1, 2, each once')
+
+
+def _each_once(items: tuple[int, ...]) -> bool:
+  return len(set(items)) == len(items)
+
+
 @dataclasses.dataclass(frozen=True)
 class AugmentationConfig:
   """Random changes of a training pair; every default of the reference."""
@@ -57,9 +66,7 @@ class AugmentationConfig:
   elastic_voxels: float = 0.0
 
   def __post_init__(self):
-    _require(all(axis in (0, 1, 2) for axis in self.flip_axes),
-             'data.augmentation.flip_axes', self.flip_axes,
-             'axes out of 0, 1, 2')
+    _require_axes('data.augmentation.flip_axes', self.flip_axes)
     for field in dataclasses.fields(self):
       value = getattr(self, field.name)
       if isinstance(value, float):
@@ -120,15 +127,17 @@ class DataConfig:
              self.num_classes, 'a whole number from 2 to 255')
     _require(self.channels >= 1, 'data.channels', self.channels, '1 or more')
     _require(self.spacing_mm is None or (
-        len(self.spacing_mm) == 3 and all(s > 0 for s in self.spacing_mm)),
+        len(self.spacing_mm) == 3
+        and all(0 < s < math.inf for s in self.spacing_mm)),
              'data.spacing_mm', self.spacing_mm, 'three positive numbers in mm')
     _require(self.fit in ('pad', 'resize'), 'data.fit', self.fit,
              "'pad' or 'resize'")
     _require(self.normalization in ('hounsfield', 'window', 'zscore'),
              'data.normalization', self.normalization,
              "'hounsfield', 'window' or 'zscore'")
-    _require(len(self.window) == 2 and self.window[0] < self.window[1],
-             'data.window', self.window, 'two rising numbers')
+    _require(len(self.window) == 2
+             and -math.inf < self.window[0] < self.window[1] < math.inf,
+             'data.window', self.window, 'two rising finite numbers')
     _require(self.fit == 'pad' or self.spacing_mm is None, 'data.spacing_mm',
              self.spacing_mm, "None with fit 'resize', which stretches to size")
     _require(self.folds >= 0 and self.folds != 1, 'data.folds', self.folds,
@@ -139,6 +148,8 @@ class DataConfig:
              self.neighbor_slices, '0 or more')
     _require(0 < self.validation_fraction < 1, 'data.validation_fraction',
              self.validation_fraction, 'a fraction between 0 and 1')
+    _require(self.split_seed >= 0, 'data.split_seed', self.split_seed,
+             '0 or more')
     _require(not self.patches or self.fit == 'pad', 'data.patches',
              self.patches, "False with fit 'resize', which has one size")
     _require(0 <= self.foreground_share <= 1, 'data.foreground_share',
@@ -230,6 +241,10 @@ class NetworkConfig:
              self.dropout_keep, 'a probability above 0, at most 1')
     _require(0 <= self.batch_norm_momentum < 1, 'network.batch_norm_momentum',
              self.batch_norm_momentum, 'a number in [0, 1)')
+    _require(0 < self.epsilon < math.inf, 'network.epsilon', self.epsilon,
+             'a positive number')
+    _require(0 <= self.leaky_relu_slope <= 1, 'network.leaky_relu_slope',
+             self.leaky_relu_slope, 'a number from 0 to 1')
     _require(all(0 <= level < self.levels for level in self.recompute),
              'network.recompute', self.recompute,
              f'levels from 0 to {self.levels - 1}')
@@ -241,6 +256,12 @@ class NetworkConfig:
   def size_multiple(self) -> int:
     """What a block's edge must be a multiple of, to be halved at each pool."""
     return 2 ** (self.levels - 1)
+
+  @property
+  def size_multiples(self) -> tuple[int, int, int]:
+    """The same along x, y and z: slices of a 2-D network are not halved."""
+    edge = self.size_multiple
+    return edge, edge, edge if self.dimensions == 3 else 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -256,10 +277,12 @@ class LossConfig:
   def __post_init__(self):
     _require(0 <= self.dice_weight <= 1, 'loss.dice_weight', self.dice_weight,
              'a number from 0 to 1')
-    _require(all(w >= 0 for w in self.class_weights), 'loss.class_weights',
-             self.class_weights, 'weights of 0 or more')
-    _require(self.dice_epsilon > 0, 'loss.dice_epsilon', self.dice_epsilon,
-             'a positive number')
+    _require(all(0 <= w < math.inf for w in self.class_weights),
+             'loss.class_weights', self.class_weights, 'weights of 0 or more')
+    _require(_each_once(self.dice_classes), 'loss.dice_classes',
+             self.dice_classes, 'classes, each once')
+    _require(0 < self.dice_epsilon < math.inf, 'loss.dice_epsilon',
+             self.dice_epsilon, 'a positive number')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -282,15 +305,18 @@ class OptimizerConfig:
   clip_norm: float = 0.0
 
   def __post_init__(self):
-    _require(self.learning_rate > 0, 'optimizer.learning_rate',
-             self.learning_rate, 'a positive number')
+    for key in ('learning_rate', 'decay_rate', 'power'):
+      _require(0 < getattr(self, key) < math.inf, f'optimizer.{key}',
+               getattr(self, key), 'a positive number')
+    _require(self.decay_steps >= 1, 'optimizer.decay_steps', self.decay_steps,
+             '1 or more')
     _require(self.schedule in ('staircase', 'cosine', 'polynomial'),
              'optimizer.schedule', self.schedule,
              "'staircase', 'cosine' or 'polynomial'")
     for key in ('warmup_steps', 'weight_decay', 'clip_norm',
                 'end_learning_rate'):
-      _require(getattr(self, key) >= 0, f'optimizer.{key}', getattr(self, key),
-               '0 or more')
+      _require(0 <= getattr(self, key) < math.inf, f'optimizer.{key}',
+               getattr(self, key), '0 or more')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -318,6 +344,7 @@ class TrainingConfig:
                 'iterations_per_loop'):
       _require(getattr(self, key) >= 1, f'training.{key}', getattr(self, key),
                '1 or more')
+    _require(self.seed >= 0, 'training.seed', self.seed, '0 or more')
     _require(0 <= self.ema_decay < 1, 'training.ema_decay', self.ema_decay,
              'a number in [0, 1)')
 
@@ -349,10 +376,7 @@ class PredictionConfig:
              self.slabs, "0 unless prediction.method is 'slabs'")
     _require(0 <= self.overlap < 1, 'prediction.overlap', self.overlap,
              'a fraction from 0 to below 1')
-    _require(all(axis in (0, 1, 2) for axis in self.flip_axes)
-             and len(set(self.flip_axes)) == len(self.flip_axes),
-             'prediction.flip_axes', self.flip_axes,
-             'axes out of 0, 1, 2, each once')
+    _require_axes('prediction.flip_axes', self.flip_axes)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -401,6 +425,9 @@ class Config:
     _require(self.network.dimensions == 3
              or self.prediction.method == 'whole', 'prediction.method',
              self.prediction.method, "'whole' where network.dimensions is 2")
+    _require(self.network.dimensions == 3 or self.mesh.spatial_split[2] == 1,
+             'mesh.spatial_split', self.mesh.spatial_split,
+             'one block along z where network.dimensions is 2')
     _require(self.data.neighbor_slices == 0 or self.network.dimensions == 2,
              'data.neighbor_slices', self.data.neighbor_slices,
              '0 unless network.dimensions is 2')

@@ -175,12 +175,15 @@ def _check_gaps(slices):
   places = [float(slices[0].normal @ one.corner) for one in slices]
   gaps = np.diff(places)
   usual = float(np.median(gaps))
-  for gap, one, two in zip(gaps, slices, slices[1:]):
-    between = f'{one.path.name} and {two.path.name}'
+  pairs = [(gap, one, f'{one.path.name} and {two.path.name}')
+           for gap, one, two in zip(gaps, slices, slices[1:])]
+  # All of them first: where most slices are there twice, no gap is usual.
+  for gap, one, between in pairs:
     if gap < _TOLERANCE * max(usual, 1e-3):
       raise errors.InputError(
           f'{one.path.parent}: {between} lie at the same place, expected each '
           'slice once')
+  for gap, one, between in pairs:
     missing = round(gap / usual) - 1
     if abs(gap - usual) > _TOLERANCE * usual:
       what = (f'{missing} slice{"s" * (missing > 1)} missing'

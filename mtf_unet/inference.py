@@ -110,10 +110,8 @@ def fitting_size(shape: Sequence[int], config: config_lib.Config,
     config: the experiment.
     partition: how volumes are cut.
   """
-  edge = config.network.size_multiple
-  edges = (edge, edge, edge if config.network.dimensions == 3 else 1)
-  multiple = tuple(split * e for split, e in zip(partition.spatial_split,
-                                                 edges))
+  multiple = tuple(split * edge for split, edge in zip(
+      partition.spatial_split, config.network.size_multiples))
   return preprocess.network_size(tuple(shape), config.data.size, multiple)
 
 

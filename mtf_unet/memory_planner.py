@@ -153,10 +153,8 @@ def check(config: config_lib.Config, partition: layout.Partition) -> None:
   Raises:
     InputError: naming the dim and the nearest sizes that work.
   """
-  edge = config.network.size_multiple
-  depth = edge if config.network.dimensions == 3 else 1
   layout.check_sizes(partition, config.data.size, config.training.batch_size,
-                     (edge, edge, depth))
+                     config.network.size_multiples)
 
 
 def plan(config: config_lib.Config, partition: layout.Partition) -> Plan:

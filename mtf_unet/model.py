@@ -46,9 +46,8 @@ def batch_shape(config: config_lib.Config, batch_size: int,
 def check(config: config_lib.Config, partition: layout.Partition,
           size: Sequence[int], batch_size: int) -> None:
   """Checks that the network can be cut so; see `layout.check_sizes`."""
-  edge = config.network.size_multiple
-  depth = edge if config.network.dimensions == 3 else 1
-  layout.check_sizes(partition, tuple(size), batch_size, (edge, edge, depth))
+  layout.check_sizes(partition, tuple(size), batch_size,
+                     config.network.size_multiples)
 
 
 def _import_blocks(mesh, mesh_impl, tensors, dims):

@@ -68,18 +68,9 @@ def summary(config: config_lib.Config, plan: memory_planner.Plan,
     cost: of the same partition.
     device_gib: memory of a device, to say whether the plan fits; or None.
   """
-  cut, moment = plan.partition, plan.block
-  shape = cut.mesh_shape_string() or 'one block'
-  lines = [
-      f'{"x".join(map(str, config.data.size))} voxels, batch '
-      f'{config.training.batch_size}, {config.network.activation_dtype}, '
-      f'{config.optimizer.name}; mesh {shape}'
-      + (f', layout {cut.layout_string()}' if cut.layout else '')
-      + f': devices {cut.num_devices}, blocks on each {plan.blocks_per_device},'
-      f' batch in {cut.blocks(layout.BATCH)}, space in '
-      f'{"x".join(map(str, cut.spatial_split))}.', '',
-      _row(['on each device', '']), _row(['---', '---'])]
-  each = plan.blocks_per_device
+  lines = [_heading(config, plan), '', _row(['on each device', '']),
+           _row(['---', '---'])]
+  each, moment = plan.blocks_per_device, plan.block
   rows = {
       'weights (with copies, averages)': size(plan.total('weights')),
       f'optimizer state ({config.optimizer.name})': size(
@@ -101,7 +92,25 @@ def summary(config: config_lib.Config, plan: memory_planner.Plan,
   lines += ['', f'A step of the whole mesh: {cost.flop / 1e12:.4g} TFLOP.']
   if device_gib is not None:
     lines.append(verdict(plan, device_gib))
+  lines.append(
+      'What is counted is tensors. One process on CPUs with all of the '
+      f"mesh's blocks ({plan.partition.mesh_size}) would take about "
+      f'{size(memory_planner.process_bytes(plan))} above idle.')
   return '\n'.join(lines)
+
+
+def _heading(config, plan):
+  """What is planned, in one line."""
+  cut = plan.partition
+  shape = cut.mesh_shape_string() or 'one block'
+  return (
+      f'{"x".join(map(str, config.data.size))} voxels, batch '
+      f'{config.training.batch_size}, {config.network.activation_dtype}, '
+      f'{config.optimizer.name}; mesh {shape}'
+      + (f', layout {cut.layout_string()}' if cut.layout else '')
+      + f': devices {cut.num_devices}, blocks on each {plan.blocks_per_device},'
+      f' batch in {cut.blocks(layout.BATCH)}, space in '
+      f'{"x".join(map(str, cut.spatial_split))}.')
 
 
 def verdict(plan: memory_planner.Plan, device_gib: float) -> str:

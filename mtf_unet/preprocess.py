@@ -2,9 +2,9 @@
 
 The way there has two halves. `to_grid` turns a scan to canonical orientation
 and resamples it: this is what prepared data holds. `to_input` normalises the
-voxels and pads them: this is done when a case is read. `to_network_grid` is
-both, for a scan that comes from a file. `Geometry` remembers what was done, so
-that a label map goes back to the file's own shape and orientation.
+voxels and pads them: this is done when a case is read. For a scan that comes
+from a file `to_network_grid_of_any_size` is both. `Geometry` remembers what was
+done, so that a label map goes back to the file's own shape and orientation.
 """
 
 import dataclasses

@@ -37,7 +37,7 @@ from mtf_unet import preprocess
 from mtf_unet import volumes
 
 EXPERIMENT_FILE = 'experiment.json'
-# What a scan becomes before it enters.
+# What a scan becomes before it enters; where it is stretched, also the size.
 _DATA_KEYS = ('num_classes', 'channels', 'spacing_mm', 'fit')
 
 
@@ -90,8 +90,7 @@ class VolumeNetwork(tf.Module):
 
   def _one_pass(self, image):
     """The members' mean for a normalised volume of any size."""
-    edge = self._config.network.size_multiple
-    multiple = [edge, edge, edge if self._config.network.dimensions == 3 else 1]
+    multiple = self._config.network.size_multiples
     padded, begin = _padded(
         image, -(-tf.shape(image)[:3] // multiple) * multiple)
     parts = [self._softmax(padded, member) for member in self._members]
@@ -221,7 +220,8 @@ def _check_data(folder, data_config):
   path = pathlib.Path(folder) / EXPERIMENT_FILE
   try:
     stored = json.loads(path.read_text(encoding='utf-8'))['data']
-    values = {key: stored[key] for key in _DATA_KEYS}
+    values = {key: stored[key] for key in (
+        *_DATA_KEYS, *(['size'] if stored['fit'] == 'resize' else []))}
   except (OSError, ValueError, KeyError, TypeError) as error:
     raise errors.InputError(
         f'{path}: expected the experiment that --mode=export writes '

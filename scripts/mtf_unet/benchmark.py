@@ -136,6 +136,13 @@ def _run_alone(problem: problem_lib.Problem) -> None:
           f'{seconds / total:.1%} |')
 
 
+def _check_many_flags() -> None:
+  """Refuses what only one variant alone takes."""
+  for flag in (_MODE, _PROFILE, _DEEP_SUPERVISION):
+    if flag.value:
+      raise errors.InputError(f'--{flag.name} needs --variant')
+
+
 def _run_largest() -> None:
   """Finds the largest cube of each contender, or goes on to find it."""
   settings = _largest_settings()
@@ -205,6 +212,7 @@ def main() -> None:
   if _VARIANT.value:
     _run_alone(problem)
     return
+  _check_many_flags()
   if _LARGEST.value:
     _run_largest()
     return

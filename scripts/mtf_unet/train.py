@@ -40,6 +40,7 @@ import run_record
 import tensorflow as tf
 import tqdm
 
+from mtf_unet import atomic_file
 from mtf_unet import block_files
 from mtf_unet import case_source
 from mtf_unet import checkpoints
@@ -138,10 +139,11 @@ def _evaluate(job: training.Job) -> None:
 
 def _predict(job: training.Job) -> None:
   if _SAVED_MODEL.value:
-    if job.config.prediction.method == 'slabs':
+    method = job.config.prediction.method
+    if method != 'whole':
       raise errors.InputError(
-          "config key prediction.method: got 'slabs', expected 'whole' beside "
-          '--saved_model, which takes volumes in one pass')
+          f"config key prediction.method: got {method!r}, expected 'whole' "
+          'beside --saved_model, which takes volumes in one pass')
     predictor = saved_model.SavedModelPredictor(_SAVED_MODEL.value,
                                                 job.config.data)
   else:
@@ -187,6 +189,14 @@ def _check_flags() -> None:
     raise errors.InputError(
         '--ensemble: expected with --mode=eval, predict or export, and not '
         'beside --saved_model')
+  for name, mode in (('saved_model', 'predict'), ('probabilities', 'predict'),
+                     ('report', 'eval')):
+    if flags.FLAGS[name].value and _MODE.value != mode:
+      raise errors.InputError(f'--{name}: expected with --mode={mode} alone')
+  if 'eval' in _MODE.value and atomic_file.is_remote(_MODEL_DIR.value):
+    raise errors.InputError(
+        f'--model_dir: {_MODEL_DIR.value} is in a bucket, expected a folder of '
+        f'this machine with --mode={_MODE.value}, which writes scores there')
   _check_machine_flags()
 
 

@@ -1,9 +1,11 @@
 import errno
 import json
+import pathlib
 
 import pytest
 
 from mtf_unet import atomic_file
+from mtf_unet import errors
 
 
 def test_replacing_writes_the_file_and_makes_its_folder(tmp_path):
@@ -29,6 +31,15 @@ def test_a_full_disk_is_told_with_the_file_s_name(tmp_path):
       OSError, match=f"No space left on device: '{path}'"
   ), atomic_file.replacing(path):
     raise OSError(errno.ENOSPC, 'No space left on device')
+
+
+@pytest.mark.parametrize('path', ['gs://bucket/a', pathlib.Path('gs://b/a')])
+def test_a_bucket_is_refused_and_no_folder_of_its_name_made(path, tmp_path,
+                                                            monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  with pytest.raises(errors.InputError, match='in a bucket, expected a folder'):
+    atomic_file.write_json(path, {})
+  assert not list(tmp_path.iterdir())
 
 
 def test_write_json_refuses_nan_and_leaves_nothing(tmp_path):

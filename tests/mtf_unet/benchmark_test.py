@@ -172,8 +172,14 @@ def test_script_writes_every_row(tmp_path):
               if 'parameters' in report}) == 1
 
 
-def test_script_tells_an_unknown_variant_in_one_line():
-  done = script_server.run(SCRIPT, '--variant=JAX')
+@pytest.mark.parametrize('flags, words', [
+    (['--variant=JAX'], "variant: got 'JAX', expected one of"),
+    (['--profile'], '--profile needs --variant'),
+    (['--mode=XLA'], '--mode needs --variant'),
+    (['--deep_supervision=1'], '--deep_supervision needs --variant'),
+], ids=lambda value: value[0] if isinstance(value, list) else '')
+def test_script_tells_wrong_flags_in_one_line(flags, words):
+  done = script_server.run(SCRIPT, *flags)
   assert done.returncode == 1
-  assert done.stderr.startswith("error: variant: got 'JAX', expected one of")
+  assert done.stderr.startswith(f'error: {words}')
   assert done.stderr.count('\n') == 1

@@ -146,6 +146,17 @@ def test_a_damaged_file_is_named(folder, tmp_path):
     _elements(files, [0], 1)
 
 
+def test_a_cut_that_was_stopped_leaves_no_index_of_an_older_one(tmp_path):
+  block_files.write(_CASES, _CONFIG, _PARTITION, tmp_path)
+
+  def stop(done, total, name):
+    raise KeyboardInterrupt
+  with pytest.raises(KeyboardInterrupt):
+    block_files.write(_CASES[::-1], _CONFIG, _PARTITION, tmp_path, stop)
+  with pytest.raises(errors.InputError, match='cut_volumes.py has filled'):
+    block_files.open_folder(str(tmp_path), _CONFIG, _PARTITION)
+
+
 @pytest.mark.parametrize('changes, words', [
     ({'data': {'normalization': 'window'}}, 'cut with normalization=zscore'),
     ({'data': {'folds': 5, 'fold': 1}}, 'cut with folds=0, expected 5'),

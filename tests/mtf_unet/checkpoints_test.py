@@ -1,5 +1,6 @@
 import json
 import pathlib
+import re
 import resource
 
 import numpy as np
@@ -74,11 +75,14 @@ def _trained(folder, **changes):
     ({'data': {'channels': 2}}, 'data.channels is 1 there and 2 here'),
     ({'data': {'normalization': 'hounsfield'}},
      "data.normalization is 'zscore' there and 'hounsfield' here"),
+    ({'data': {'normalization': 'window', 'window': (0.0, 9.0)}},
+     "data.normalization is 'zscore' there and 'window' here"),
     ({'network': {'levels': 3, 'normalization': 'instance'}},
      "levels is 2 there and 3 here; network.normalization is 'batch' there"),
     ({'optimizer': {'name': 'adafactor'}}, "optimizer.name is 'adam' there"),
     ({'training': {'ema_decay': 0.0}}, 'training.ema_decay > 0 is True there'),
-], ids=['filters', 'channels', 'normalization', 'two', 'optimizer', 'averages'])
+], ids=['filters', 'channels', 'normalization', 'window', 'two', 'optimizer',
+        'averages'])
 def test_another_experiment_is_refused_naming_what_differs(tmp_path, changes,
                                                            words):
   _trained(tmp_path)
@@ -105,6 +109,33 @@ def test_averages_that_were_not_kept_are_missed_in_prediction(tmp_path):
   _trained(tmp_path, training={'ema_decay': 0.0})
   with pytest.raises(errors.InputError, match='ema_decay > 0 is False there'):
     checkpoints.check_folder(str(tmp_path), jobs.config(), False)
+
+
+def test_another_window_is_refused_and_the_same_one_is_not(tmp_path):
+  _trained(tmp_path, data={'normalization': 'window', 'window': (0.0, 9.0)})
+  checkpoints.check_folder(str(tmp_path), jobs.config(
+      data={'normalization': 'window', 'window': (0.0, 9.0)}), False)
+  with pytest.raises(errors.InputError, match=re.escape(
+      'data.window is [0.0, 9.0] there and [0.0, 8.0] here')):
+    checkpoints.check_folder(str(tmp_path), jobs.config(
+        data={'normalization': 'window', 'window': (0.0, 8.0)}), False)
+
+
+def test_an_experiment_in_a_bucket_is_compared_too():
+  # TensorFlow's file system in memory stands for a bucket.
+  folder = 'ram://checkpoints_test'
+  checkpoints.write_config(folder, jobs.config())
+  jobs.write_checkpoint(folder, 1)
+  checkpoints.check_folder(folder, jobs.config(), True)
+  with pytest.raises(errors.InputError, match='levels is 2 there and 1 here'):
+    checkpoints.check_folder(folder, jobs.config(network={'levels': 1}), True)
+
+
+@pytest.mark.parametrize('name', ['run[1]', 'run*'])
+def test_a_name_that_is_a_pattern_is_refused(tmp_path, name):
+  with pytest.raises(errors.InputError, match='takes for a pattern') as told:
+    checkpoints.check_folder(str(tmp_path / name), jobs.config(), True)
+  assert name in str(told.value)
 
 
 def test_a_folder_without_a_checkpoint_fits_everything(tmp_path):

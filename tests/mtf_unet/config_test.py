@@ -1,5 +1,7 @@
 """Configs: defaults of the reference, and mistakes named by their key."""
 
+import math
+
 import ml_collections
 import pytest
 
@@ -48,6 +50,13 @@ def test_size_multiple_is_two_to_the_number_of_pools(levels, multiple):
   assert config_lib.NetworkConfig(levels=levels).size_multiple == multiple
 
 
+@pytest.mark.parametrize('dimensions, multiples', [(3, (4, 4, 4)),
+                                                   (2, (4, 4, 1))])
+def test_slices_are_not_halved_along_z(dimensions, multiples):
+  network = config_lib.NetworkConfig(levels=3, dimensions=dimensions)
+  assert network.size_multiples == multiples
+
+
 @pytest.mark.parametrize('mapping, words', [
     ({'trainin': {}}, 'trainin is unknown; nearest: training'),
     ({'data': {'sizes': (8, 8, 8)}}, 'data.sizes is unknown.*data.size'),
@@ -68,6 +77,23 @@ def test_size_multiple_is_two_to_the_number_of_pools(levels, multiple):
     ({'network': {'activation_dtype': 'float16'}}, 'activation_dtype'),
     ({'network': {'recompute': (4,)}},
      r'network.recompute: got \(4,\), expected levels from 0 to 3'),
+    ({'network': {'epsilon': 0.0}}, 'network.epsilon: got 0.0'),
+    ({'network': {'leaky_relu_slope': -0.1}}, 'leaky_relu_slope: got -0.1'),
+    ({'network': {'dimensions': 2}, 'mesh': {'spatial_split': (2, 1, 2)}},
+     'one block along z where network.dimensions is 2'),
+    ({'data': {'window': (0.0, math.inf)}}, 'data.window.*finite'),
+    ({'data': {'spacing_mm': (1.0, 1.0, math.inf)}}, 'data.spacing_mm'),
+    ({'data': {'split_seed': -1}}, 'data.split_seed: got -1'),
+    ({'training': {'seed': -1}}, 'training.seed: got -1, expected 0 or more'),
+    ({'data': {'augmentation': {'flip_axes': (0, 0)}}},
+     'data.augmentation.flip_axes.*each once'),
+    ({'prediction': {'flip_axes': (3,)}}, 'prediction.flip_axes'),
+    ({'loss': {'dice_classes': (1, 1)}}, 'loss.dice_classes.*each once'),
+    ({'loss': {'class_weights': (1.0, 8.0, math.inf)}}, 'loss.class_weights'),
+    ({'optimizer': {'learning_rate': math.inf}}, 'learning_rate: got inf'),
+    ({'optimizer': {'decay_steps': 0}}, 'decay_steps: got 0, expected 1'),
+    ({'optimizer': {'decay_rate': 0.0}}, 'optimizer.decay_rate: got 0.0'),
+    ({'optimizer': {'clip_norm': math.nan}}, 'optimizer.clip_norm: got nan'),
     ({'loss': {'class_weights': (1.0, 2.0)}},
      'one weight for each of the 3 classes'),
     ({'loss': {'dice_classes': (3,)}}, 'loss.dice_classes.*from 0 to 2'),

@@ -132,6 +132,13 @@ def test_a_slice_that_is_there_twice_is_named(folder):
   assert 'copy.dcm' in message and path.name in message
 
 
+def test_slices_that_mostly_lie_at_one_place_are_named(tmp_path):
+  for name, z in (('a', 0), ('b', 5), ('c', 5), ('d', 5)):
+    dicom.write_slice(tmp_path / f'{name}.dcm', _ARRAY[:, :, 0],
+                      corner_mm=(0, 0, z))
+  assert 'b.dcm and c.dcm lie at the same place' in _error(tmp_path)
+
+
 @pytest.mark.parametrize('changes, words', [
     ({'spacing_mm': (0.8, 0.9)}, 'other directions or voxel sizes'),
     ({'directions': _SAGITTAL}, 'other directions or voxel sizes'),

@@ -1,5 +1,6 @@
 """The SavedModel gives what the network on the mesh gives."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -172,6 +173,15 @@ def test_other_data_are_refused(plain, changes, words):
   config = _config(data=changes)
   with pytest.raises(errors.InputError, match=words):
     saved_model.SavedModelPredictor(plain / 'saved', config.data)
+
+
+def test_another_size_is_refused_where_scans_are_stretched(tmp_path):
+  config = _config(data={'fit': 'resize'})
+  (tmp_path / 'experiment.json').write_text(
+      json.dumps(dataclasses.asdict(config)))
+  other = _config(data={'fit': 'resize', 'size': (32, 16, 8)})
+  with pytest.raises(errors.InputError, match='made with data.size='):
+    saved_model.SavedModelPredictor(tmp_path, other.data)
 
 
 def test_a_folder_that_is_no_saved_model_is_named(plain, tmp_path):

@@ -140,6 +140,14 @@ def test_written_sizes_are_those_of_the_lowered_graph(mesh):
           size(op.widened) for op in filters]
 
 
+@pytest.mark.parametrize('recompute', [(), (0, 1)], ids=['kept', 'again'])
+def test_a_skip_connection_goes_once_it_is_concatenated(recompute):
+  # The last activation of the encoder's level 0.
+  readers = [operation.name for operation in _operations(_config(recompute))
+             if 'encoder_0_1' in operation.reads]
+  assert readers == ['pooling', 'concatenation']
+
+
 @pytest.mark.parametrize('mesh', [{}, {'spatial_split': (2, 1, 2)}],
                          ids=['whole', 'split'])
 def test_recomputed_levels_keep_what_convolutions_return_and_no_more(mesh):
